@@ -1,0 +1,185 @@
+"""The vocabulary: frozen values that the rest of the bot passes around. See GLOSSARY.md for the words."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.protocol import Run
+
+
+class Kind(StrEnum):
+    IMPROVE = "improve"
+    SIMPLIFY = "simplify"  # net deletion of code: judged for non-inferiority
+
+
+class Direction(StrEnum):
+    LOWER = "lower"  # lower is better
+    HIGHER = "higher"
+
+
+class Side(StrEnum):
+    CANDIDATE = "candidate"
+    BASELINE = "baseline"
+
+
+class Stage(StrEnum):
+    """Which part of the sequential test a candidate run belongs to. Screening runs never become a baseline."""
+
+    SCREEN = "screen"
+    CONFIRM = "confirm"
+
+
+class State(StrEnum):
+    """Where an experiment is; shown as a label on its pull request."""
+
+    PROPOSING = "proposing"
+    MEASURING = "measuring"
+    CONFIRMING = "confirming"
+    LANDING = "landing"
+    MERGED = "merged"
+    REJECTED = "rejected"  # measured, not proven better
+    CRASHED = "crashed"  # train.py did not finish, or left nothing that could be scored
+    ABANDONED = "abandoned"  # ended without a measurement: closed by a person, conflict, bad proposal, no idea left
+
+    @property
+    def ended(self) -> bool:
+        return self in (State.MERGED, State.REJECTED, State.CRASHED, State.ABANDONED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """Replace the one occurrence of `old` in `path` by `new`. An empty `old` makes a new file."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One idea: a hypothesis and the edits that test it."""
+
+    title: str  # imperative, at most 72 characters: the PR title and the merge's first line
+    hypothesis: str  # what should happen and why, one paragraph
+    edits: tuple[Edit, ...]
+    kind: Kind
+    expected_gain: float | None  # in units of the metric, positive is better; None: no guess
+    proposed_by: str  # "tuner" or the model id
+    model_cost_usd: float = 0.0
+    gpu_hint: str = ""  # free text for the reviewer: risks, what to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who wanted this experiment and where they said so."""
+
+    requested_by: str  # login, or "campaign"
+    idea: str = ""  # untrusted text
+    issue_number: int | None = None
+    comment_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A run as the policy sees it: a value where lower is better, and what it may be compared with."""
+
+    value: float
+    seed: int
+    slot: str
+    base_sha: str  # the commit of main this run is compared against (its own commit for a baseline run)
+    stage: Stage | None  # None for a baseline run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The evidence in numbers, in the metric's units with lower better.
+
+    `difference` = candidate mean - main mean, `standard_error` = s * sqrt(v0), `s` = within-code standard deviation
+    (of one run, or of the paired differences when form is "paired") with `nu` degrees of freedom, `evalue` the
+    sequential Bayes factor against "no better than shift".
+    """
+
+    form: str  # "paired", "unpaired" or "mixed"
+    difference: float
+    standard_error: float
+    v0: float
+    s: float
+    nu: float
+    evalue: float
+    shift: float
+    n: int  # candidate runs
+    n_confirm: int
+    n_baseline: int
+    correlation: float | None  # of same-seed runs; None below three pairs
+    confirm_difference: float | None  # from confirmation runs only: the figure reported as the gain
+    confirm_standard_error: float | None
+
+
+class Action(StrEnum):
+    MEASURE = "measure"
+    CONFIRM = "confirm"  # update the branch to today's main, then go on measuring
+    MERGE = "merge"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do next and why; `reason` is one sentence that stands on the pull request."""
+
+    action: Action
+    reason: str
+    estimate: Estimate | None
+    candidate_seeds: tuple[int, ...] = ()  # to run next, for MEASURE
+    baseline_seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A MERGE decision with everything it is bound to. Landing refuses when any of it is no longer true."""
+
+    experiment_id: str
+    head_sha: str
+    base_sha: str
+    tree_sha: str  # the tree that was measured, and that main must have after the merge
+    hardware_class: str
+    environment_digest: str
+    contract_digest: str
+    estimate: Estimate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRun:
+    """A run with its role in one experiment."""
+
+    side: Side
+    stage: Stage | None
+    base_sha: str
+    commit_sha: str
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Everything known about one proposal from draft to merge or close: what reports and the ledger are made of."""
+
+    id: str
+    repository: str  # owner/name
+    origin: Origin
+    state: State
+    started_utc: str  # ISO 8601, seconds, Z
+    proposal: Proposal | None = None
+    branch: str = ""
+    pull_number: int | None = None
+    head_sha: str = ""
+    base_sha: str = ""
+    merge_sha: str = ""
+    diff: str = ""  # unified diff of the proposal, at most 60,000 characters
+    runs: tuple[MeasuredRun, ...] = ()
+    decision: Decision | None = None
+    reason: str = ""  # how it ended, one sentence
+    ended_utc: str = ""
+
+    @property
+    def gpu_s(self) -> float:
+        """Slot seconds this experiment used, baseline runs that it caused included."""
+        return sum(measured.run.wall_s for measured in self.runs)

@@ -1,0 +1,156 @@
+"""What bot and runner say to each other: a request in, progress lines and one run out, all JSON.
+
+`python -m runner` reads one `Request` (one line of JSON) on stdin, writes any number of `Progress` lines
+and exactly one `Run` line on stdout, and exits. It kills what it started and exits when its stdin closes:
+a runner never outlives the process that asked.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import TypeAdapter, ValidationError
+
+
+class Status(StrEnum):
+    """How a run ended. Only OK carries a metric that counts."""
+
+    OK = "ok"
+    CRASHED = "crashed"  # train.py exited non-zero, or its model could not be loaded
+    TIMED_OUT = "timed_out"  # passed a limit on time
+    OUT_OF_MEMORY = "out_of_memory"
+    INVALID = "invalid"  # trained, but what it left is unusable: no model, garbage, NaN, failed audit
+    INFRASTRUCTURE = "infrastructure"  # our fault, not the candidate's: may be tried again
+
+
+class Phase(StrEnum):
+    """What a run is busy with, in order; a progress line names one."""
+
+    QUEUED = "queued"
+    BUILD = "build"  # check out the tree, prepare the data
+    TRAIN = "train"
+    PREDICT = "predict"
+    AUDIT = "audit"
+    SCORE = "score"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The tree to measure: `base_sha`'s tree, with the paths under `allowed` taken from `head_sha`.
+
+    A run of main itself has head_sha == base_sha. `allowed` holds gitignore-style patterns as in the contract.
+    """
+
+    git_url: str
+    base_sha: str
+    head_sha: str
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to run in the tree, from the contract of the base commit (never from the pull request)."""
+
+    directory: str  # where prepare.py and train.py are, relative to the tree; "." is the root
+    preset: str  # "cpu" or "gpu": the constants of the same code
+    budget_steps: int | None  # budget counted in work: analytic FLOPs of this many baseline steps
+    budget_s: float | None  # or in wall seconds of training
+    timeout_s: float  # hard limit for everything after the process starts
+    memory_mib: int
+    output_mib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run: this tree, this seed. `cache_dir` is where prepared data and bare clones may be kept."""
+
+    run_id: str
+    source: Source
+    task: Task
+    seed: int
+    sandbox: str  # "docker", "bubblewrap" or "subprocess"
+    cache_dir: str
+    hardware_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is. `fraction` is of the phase, 0 to 1; `eta_s` of the whole run."""
+
+    phase: Phase
+    fraction: float = 0.0
+    step: int = 0
+    loss: float | None = None  # smoothed training loss the candidate claims, nats; for display only
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One training of one tree with one seed, as measured. Everything except `claimed_*` is our own number."""
+
+    run_id: str
+    status: Status
+    reason: str  # one clear sentence; empty when status is OK
+    tree_sha: str
+    seed: int
+    metric: float | None  # e.g. val_bpb, bits per byte
+    hardware_class: str
+    slot: str  # which GPU or core of that class
+    environment_digest: str  # corpus, torch, python, scorer: runs compare only within one
+    steps: int
+    train_s: float  # wall seconds of the training process
+    predict_s: float
+    audit_s: float
+    score_s: float
+    overhead_s: float  # everything else: checkout, data, process start
+    train_cpu_s: float  # CPU seconds, user + system, of the training process tree
+    total_cpu_s: float
+    peak_memory_mib: float
+    artefact_mib: float
+    artefact_sha256: str
+    audited_positions: int
+    audit_max_gap: float  # largest difference between the two workers' log-probabilities, nats
+    curve: tuple[tuple[int, float], ...] = ()  # (step, claimed training loss in nats), at most 60 points
+    log_tail: str = ""  # sanitised, at most 4000 characters
+
+    @property
+    def wall_s(self) -> float:
+        return self.train_s + self.predict_s + self.audit_s + self.score_s + self.overhead_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a runner's stdout: exactly one of the two is set."""
+
+    progress: Progress | None = None
+    run: Run | None = None
+
+
+class ProtocolError(ValueError):
+    """A line that is not of this protocol."""
+
+
+_REQUEST = TypeAdapter(Request)
+_LINE = TypeAdapter(Line)
+
+
+def encode(value: Request | Line) -> str:
+    """One line of JSON, newline included."""
+    data = _REQUEST.dump_json(value) if isinstance(value, Request) else _LINE.dump_json(value)
+    return data.decode() + "\n"
+
+
+def decode_request(line: str) -> Request:
+    """Raises ProtocolError on anything that is not a Request."""
+    try:
+        return _REQUEST.validate_json(line)
+    except ValidationError as error:
+        raise ProtocolError(f"not a request: {error.errors()[0]['msg']}") from None
+
+
+def decode_line(line: str) -> Line:
+    """Raises ProtocolError on anything that is not a Line."""
+    try:
+        return _LINE.validate_json(line)
+    except ValidationError as error:
+        raise ProtocolError(f"not a line of the protocol: {error.errors()[0]['msg']}") from None
