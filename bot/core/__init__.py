@@ -1,1 +1,1 @@
-"""Pure: no I/O, no clock, no randomness. Decisions, commands, contract, scope and texts are functions on dataclasses."""
+"""Pure: no I/O, no clock, no randomness. Decisions, commands, contract, scope and texts are functions on data."""

@@ -183,3 +183,44 @@ class Experiment:
     def gpu_s(self) -> float:
         """Slot seconds this experiment used, baseline runs that it caused included."""
         return sum(measured.run.wall_s for measured in self.runs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One finished experiment as the ledger branch keeps it: JSON in full, `results.tsv` in part.
+
+    `gain` is positive when better, in the metric's units, from confirmation runs where there are any. `metric_before`
+    and `metric_after` are means over the runs of main and of the candidate that `gain` rests on.
+    """
+
+    experiment_id: str
+    pull_number: int | None
+    title: str
+    hypothesis: str
+    kind: Kind
+    edits: tuple[Edit, ...]
+    state: State
+    reason: str
+    requested_by: str
+    proposed_by: str
+    metric_name: str
+    metric_before: float | None
+    metric_after: float | None
+    gain: float | None
+    standard_error: float | None
+    evalue: float | None
+    form: str
+    n: int
+    n_confirm: int
+    n_baseline: int
+    hardware_class: str
+    environment_digest: str
+    base_sha: str
+    head_sha: str
+    merge_sha: str
+    peak_memory_mib: float
+    gpu_s: float
+    model_cost_usd: float
+    started_utc: str
+    ended_utc: str
+    runs: tuple[MeasuredRun, ...]
