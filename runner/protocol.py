@@ -7,7 +7,9 @@ a runner never outlives the process that asked.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
+from pathspec import GitIgnoreSpec
 from pydantic import TypeAdapter, ValidationError
 
 
@@ -124,6 +126,23 @@ class Line:
 
     progress: Progress | None = None
     run: Run | None = None
+
+
+@lru_cache(maxsize=64)
+def _compiled(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(patterns, backend="simple")
+
+
+def allowed(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a path of a tree, as git writes it, matches the gitignore-style patterns (the last match wins).
+
+    Matching is case-sensitive and never touches the disk. A path that is not in git's plain form (absolute, `.`, `..`,
+    an empty part, a backslash, a control character) is not allowed by any pattern. Raises ValueError on an invalid
+    pattern.
+    """
+    if not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        return False  # pathspec strips these silently, a last newline included, and matches what is left
+    return _compiled(patterns).match_file(path)
 
 
 class ProtocolError(ValueError):
