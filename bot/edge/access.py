@@ -1,0 +1,57 @@
+"""Credentials for a forge, a GitHub App's key or a token, and the repositories they open."""
+
+from functools import cached_property
+
+import github
+from github.Auth import AppAuth
+from github.GithubIntegration import GithubIntegration
+
+from bot.edge.github import Forge
+
+
+class Access:
+    """One identity on one forge."""
+
+    def __init__(
+        self, *, api_url: str, app_id: int | None, private_key: str, token: str, write_spacing_s: float
+    ) -> None:
+        """Either `app_id` and `private_key` (PEM), or `token`. Nothing is asked of the forge yet."""
+        self._url = api_url
+        self._spacing_s = write_spacing_s
+        self._token = token
+        self._app = AppAuth(app_id, private_key) if app_id is not None else None
+        self._forges: dict[str, Forge] = {}
+
+    def forge(self, repository: str) -> Forge:
+        """The repository `owner/name`; raises GithubException when it is not open to us."""
+        if repository not in self._forges:
+            self._forges[repository] = Forge(self._api(repository), repository, login=self.login)
+        return self._forges[repository]
+
+    @cached_property
+    def login(self) -> str:
+        """Our own name on the forge."""
+        if self._app is None:
+            return str(self._github(github.Auth.Token(self._token)).get_user().login)
+        return f"{self._integration.get_app().slug}[bot]"
+
+    @cached_property
+    def _integration(self) -> GithubIntegration:
+        return GithubIntegration(auth=self._app, base_url=self._url, seconds_between_requests=0)
+
+    def _api(self, repository: str) -> github.Github:
+        if self._app is None:
+            return self._github(github.Auth.Token(self._token))
+        owner, _, name = repository.partition("/")
+        installation = self._integration.get_repo_installation(owner, name)
+        auth = self._app.get_installation_auth(installation.id, requester=self._integration.requester)
+        return self._github(auth)
+
+    def _github(self, auth: github.Auth.Auth) -> github.Github:
+        return github.Github(
+            auth=auth,
+            base_url=self._url,
+            retry=None,
+            seconds_between_requests=0,
+            seconds_between_writes=self._spacing_s,
+        )
