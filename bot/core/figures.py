@@ -1,0 +1,198 @@
+"""The evidence of an experiment as Markdown: the table of figures, the table of runs, live progress, a crash's log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core.model import Estimate, Experiment, Kind, MeasuredRun, Side
+from bot.core.outcome import Metric, Outcome, evidence, number, outcome, places, sign, throughput
+from bot.core.policy import PolicySettings
+from bot.core.text import code, duration, fenced, neutral
+from runner.protocol import Progress, Status
+
+MOST_RUNS_SHOWN = 120
+BAR_CELLS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an experiment is judged by, from the contract of its base commit."""
+
+    metric: Metric
+    policy: PolicySettings
+    hardware_class: str
+    budget: str  # of one run, in words: "500 steps", "5 min"
+    lands: bool = True  # the bot merges by itself
+    self_reported: bool = False  # claims mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """A run under way."""
+
+    side: Side
+    seed: int
+    slot: str
+    progress: Progress
+
+
+def sha(commit: str) -> str:
+    """Short enough to read, long enough for GitHub to link."""
+    return neutral(commit[:10], 10) if commit else "n/a"
+
+
+def unit(metric: Metric) -> str:
+    """The unit after a number, with its space; empty when the metric has none."""
+    return f" {neutral(metric.unit, 20)}" if metric.unit else ""
+
+
+def estimate_of(experiment: Experiment) -> Estimate | None:
+    return experiment.decision.estimate if experiment.decision else None
+
+
+def bound(kind: Kind, policy: PolicySettings) -> str:
+    """In words, the futility bound: how a mean must compare with main's for the test to go on."""
+    least = policy.futility - (policy.simplify_shift if kind is Kind.SIMPLIFY else 0.0)
+    return f"at least {least:g} s better than main" if least >= 0 else f"at most {-least:g} s worse than main"
+
+
+def figures(experiment: Experiment, terms: Terms) -> str:
+    """The table of everything the decision rests on; empty before the first estimate."""
+    estimate = estimate_of(experiment)
+    if estimate is None:
+        return ""
+    metric, policy = terms.metric, terms.policy
+    found = outcome(experiment.runs, estimate=estimate, base_sha=experiment.base_sha, metric=metric)
+    kind = experiment.proposal.kind if experiment.proposal else Kind.IMPROVE
+    claim = "better than main" if kind is Kind.IMPROVE else "no worse than main"
+    rows = [
+        _gain_row(found, metric),
+        _difference_row(estimate, metric, bound(kind, policy)),
+        (
+            f"Evidence *E*, a Bayes factor for “{claim}”",
+            evidence(estimate.evalue),
+            f"{policy.e_merge:g} needed to merge, {policy.e_confirm:g} to confirm",
+        ),
+        ("Candidate runs *n*", str(estimate.n), f"at most {policy.n_max}"),
+        ("of these confirmation runs *n*<sub>conf</sub>", str(estimate.n_confirm), f"at least {policy.n_confirm}"),
+        ("Runs of main *n*<sub>b</sub>", str(estimate.n_baseline), ""),
+        (
+            "Noise *s*: one sigma",
+            number(estimate.s, places(estimate.s)) + unit(metric),
+            f"ν = {number(estimate.nu, 0)} degrees of freedom",
+        ),
+        ("Form of the comparison", _form(estimate), ""),
+        ("Throughput, main → candidate", _throughput(experiment.runs), ""),
+        ("Compared with main at", sha(experiment.base_sha), f"on {code(terms.hardware_class, 60)} only"),
+        ("Cost", cost(experiment), ""),
+    ]
+    lines = [f"| {name} | {value} | {limit} |" for name, value, limit in rows]
+    return "\n".join(["| | measured | |", "|---|---|---|", *lines])
+
+
+def _gain_row(found: Outcome, metric: Metric) -> tuple[str, str, str]:
+    decimals = places(found.standard_error)
+    gain = f"{number(found.gain, decimals)} ± {number(found.standard_error, decimals)}{unit(metric)}"
+    values = f"{code(metric.name, 60)} {number(found.before, decimals)} → {number(found.after, decimals)}"
+    if found.confirmed:
+        return "**Gain**, from confirmation runs only", f"**{gain}**", values
+    return "Gain so far, not confirmed", gain, values
+
+
+def _difference_row(estimate: Estimate, metric: Metric, to_go_on: str) -> tuple[str, str, str]:
+    decimals = places(estimate.standard_error)
+    difference = sign(metric) * estimate.difference
+    value = f"{number(difference, decimals, signed=True)} ± {number(estimate.standard_error, decimals)}{unit(metric)}"
+    if estimate.s > 0:
+        sigmas, error = difference / estimate.s, estimate.standard_error / estimate.s
+        value += f" = {number(sigmas, 1, signed=True)} ± {number(error, 1)} sigmas"
+    return "Difference *D*: candidate − main, all runs", value, f"{to_go_on} to go on"
+
+
+def _form(estimate: Estimate) -> str:
+    words = {
+        "paired": "paired: the same seeds on both sides",
+        "unpaired": "unpaired: mean against mean",
+        "mixed": "mixed: mean against mean, a random offset for each slot",
+    }
+    form = words.get(estimate.form, neutral(estimate.form))
+    return form if estimate.correlation is None else f"{form}; correlation {number(estimate.correlation, 2)}"
+
+
+def _throughput(runs: Sequence[MeasuredRun]) -> str:
+    candidate, main = throughput(runs, Side.CANDIDATE), throughput(runs, Side.BASELINE)
+    if candidate is None or main is None:
+        return "n/a" if candidate is None else f"n/a → {candidate:.4g} steps/s"
+    return f"{main:.4g} → {candidate:.4g} steps/s ({number(100 * (candidate / main - 1), 1, signed=True)} %)"
+
+
+def cost(experiment: Experiment) -> str:
+    """GPU (or core) minutes, and what the model was paid."""
+    paid = experiment.proposal.model_cost_usd if experiment.proposal else 0.0
+    return f"{experiment.gpu_s / 60:.1f} GPU min and ${paid:.2f} for the model"
+
+
+def runs_table(experiment: Experiment, metric: Metric) -> str:
+    """Every run in a fold, candidate and main, in the order they were measured; empty when there are none."""
+    if not experiment.runs:
+        return ""
+    shown = experiment.runs[:MOST_RUNS_SHOWN]
+    head = f"| side | stage | seed | hardware | steps | {neutral(metric.name, 60)} | wall s | status |"
+    notes = []
+    if len(shown) < len(experiment.runs):
+        notes.append(f"{len(experiment.runs) - len(shown)} more runs are in the ledger.")
+    count = "1 run" if len(experiment.runs) == 1 else f"All {len(experiment.runs)} runs"
+    table = "\n".join([head, "|---|---|---:|---|---:|---:|---:|---|", *map(_run_row, shown)])
+    return "\n\n".join([f"<details><summary>{count}</summary>", table, *notes, "</details>"])
+
+
+def _run_row(measured: MeasuredRun) -> str:
+    run = measured.run
+    side = "candidate" if measured.side is Side.CANDIDATE else f"main {sha(measured.commit_sha)}"
+    side += ", earlier" if measured.shared else ""
+    stage = measured.stage.value if measured.stage else ""
+    status = run.status.value.replace("_", " ")
+    if run.reason.strip():
+        status += f": {neutral(run.reason, 160)}"
+    hardware = f"{neutral(run.hardware_class, 40)} {neutral(run.slot, 40)}"
+    return (
+        f"| {side} | {stage} | {run.seed} | {hardware} | {run.steps} | {number(run.metric, 5)} "
+        f"| {run.wall_s:.0f} | {status} |"
+    )
+
+
+def log(experiment: Experiment) -> str:
+    """The end of the last failed candidate run's log, in a fold; empty when none failed by its own fault."""
+    harmless = (Status.OK, Status.INFRASTRUCTURE)
+    failed = [r.run for r in experiment.runs if r.side is Side.CANDIDATE and r.run.status not in harmless]
+    if not failed or not failed[-1].log_tail.strip():
+        return ""
+    summary = f"End of the log of seed {failed[-1].seed}, as printed by the candidate"
+    return f"<details><summary>{summary}</summary>\n\n{fenced(failed[-1].log_tail)}\n\n</details>"
+
+
+def live_table(live: Sequence[LiveRun]) -> str:
+    """One row for each slot that is busy; empty when none is."""
+    if not live:
+        return ""
+    rows = [
+        f"| {code(run.slot, 40)} | {'candidate' if run.side is Side.CANDIDATE else 'main'}, seed {run.seed} "
+        f"| {run.progress.phase.value} | {bar(run.progress.fraction)} | {_step(run.progress)} | {_left(run.progress)} |"
+        for run in live
+    ]
+    return "\n".join(["| slot | run | phase | progress | step | left |", "|---|---|---|---|---:|---|", *rows])
+
+
+def bar(fraction: float) -> str:
+    """`BAR_CELLS` block characters and a percentage; what is not between 0 and 1 counts as the nearer end."""
+    inside = min(1.0, max(0.0, fraction))
+    full = int(inside * BAR_CELLS)
+    return f"{'█' * full}{'░' * (BAR_CELLS - full)} {inside:.0%}"
+
+
+def _step(progress: Progress) -> str:
+    loss = "" if progress.loss is None else f", claimed loss {number(progress.loss, 3)}"
+    return f"{progress.step}{loss}"
+
+
+def _left(progress: Progress) -> str:
+    return "" if progress.eta_s is None else duration(progress.eta_s)
