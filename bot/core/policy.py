@@ -5,41 +5,50 @@ How it decides and what it cannot do, for users: docs/policy.md. How often it er
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count, islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bot.core import evidence
 from bot.core.evidence import Correlation, Noise
 from bot.core.model import Action, Decision, Estimate, Kind, Observation, Stage
 
 _ONE_SIDED_95 = 1.645  # standard normal quantile
+_T = TypeVar("_T")
+
+
+def _setting(default: _T, description: str) -> _T:
+    """A dataclass field with its description, which the contract's reference and schema repeat."""
+    made: _T = field(default=default, metadata={"description": description})
+    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
-    """The policy's constants. Counts are of candidate runs, or of pairs in the paired form.
+    """Constants of the merge policy. Counts are of candidate runs, or of pairs in the paired form.
 
     `min_correlation` is 0.5 because pairs then do as well as main measured for ever: the variance of a mean of n
     differences is 2 (1 - rho) sigma^2 / n, against sigma^2 / n for n runs and an exactly known main.
     """
 
-    e_confirm: float = 2.5  # evidence that starts confirmation
-    e_merge: float = 10.0  # evidence that merges
-    e_today: float = 1.0  # evidence from runs against today's main alone that merging requires
-    n_confirm: int = 6  # confirmation runs against today's main before a merge
-    n_max: int = 16
-    futility: float = 0.5  # give up when the saving is less than this many s
-    nb0: int = 6  # unpaired: runs of main to begin with
-    nb_cap: int = 24  # unpaired: main is topped up to the candidate's runs, at most so many
-    g: float = 1.0  # prior variance of the effect in units of s^2
-    form: Literal["auto", "paired", "unpaired"] = "auto"
-    min_correlation: float = 0.5
-    repeatable: bool = False  # the same tree and seed give the same number, bit for bit
-    omega: float = 2.25  # variance of the slots' offsets / variance of a run, e.g. (0.0006 / 0.0004)^2
-    batch: int = 1  # runs asked for at once: the number of free slots
-    simplify_shift: float = 1.0  # a simplification may cost this many s
-    simplify_allowance: float = 2.0  # all simplifications between two audits, in s
+    e_confirm: float = _setting(2.5, "Evidence that starts confirmation.")
+    e_merge: float = _setting(10.0, "Evidence that merges.")
+    e_today: float = _setting(1.0, "Evidence that merging requires from runs against today's main alone.")
+    n_confirm: int = _setting(6, "Confirmation runs against today's main before a merge.")
+    n_max: int = _setting(16, "Runs of the candidate at most; leave room to confirm twice, for main may move.")
+    futility: float = _setting(0.5, "Give up when the candidate looks less than this many s better.")
+    nb0: int = _setting(6, "Unpaired: runs of main to begin with.")
+    nb_cap: int = _setting(24, "Unpaired: main gets as many runs as the candidate, up to this many.")
+    g: float = _setting(1.0, "Prior variance of an effect, in units of s squared.")
+    form: Literal["auto", "paired", "unpaired"] = _setting(
+        "auto", "Compare runs of the same seed, or the means of both sides; auto: by their correlation."
+    )
+    min_correlation: float = _setting(0.5, "Correlation of same-seed runs from which pairs are worth comparing.")
+    repeatable: bool = _setting(False, "The same tree and seed give the same number, bit for bit.")
+    omega: float = _setting(2.25, "Variance of the slots' offsets / variance of a run, e.g. (0.0006 / 0.0004)^2.")
+    batch: int = _setting(1, "Runs asked for at once: the number of free slots.")
+    simplify_shift: float = _setting(1.0, "How many s worse a simplification may be.")
+    simplify_allowance: float = _setting(2.0, "How many s all simplifications between two audits may cost.")
 
     def __post_init__(self) -> None:
         positive = ("e_confirm", "e_merge", "g", "n_confirm", "batch")
@@ -83,7 +92,7 @@ def decide(
     the next runs are compared with; while `confirming` the caller keeps the branch on today's main, so when main
     moves, confirmation runs against the old one stop counting as such.
 
-    `prior` is the noise of other groups of identical code (`evidence.within_code`), used by the unpaired form.
+    `prior` is the noise of other groups of identical code (`evidence.within_code`); the paired form leaves it out.
     `excluded_seeds` are never used for main: screening runs of the tree that is main now, lucky by selection.
     `allowance` is what is left for simplifications until the next audit, in s (default: all of it); a merged one
     has spent `estimate.shift / estimate.s`.
@@ -223,12 +232,12 @@ class _Words:
         return f"not proven {self._claim} after {_runs(estimate)}: {self._amount(estimate)} (futility: {goal})"
 
     def exhausted(self, estimate: Estimate | None) -> str:
+        limit = f"the {self.settings.n_max} runs allowed leave too few to prove it"
         if estimate is None:
-            return f"not proven {self._claim}: no estimate within {self.settings.n_max} runs"
+            return f"not proven {self._claim}: no estimate yet, and {limit}"
         return (
             f"not proven {self._claim} after {_runs(estimate)}: {self._amount(estimate)}, E = {estimate.evalue:.3g} "
-            f"({self.settings.e_merge:g} needed), and no room is left for {self.settings.n_confirm} confirmations"
-            f" within {self.settings.n_max}"
+            f"({self.settings.e_merge:g} needed), and {limit}"
         )
 
     def promising(self, estimate: Estimate) -> str:
