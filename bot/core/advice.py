@@ -1,0 +1,71 @@
+"""What pydantic found wrong -> one sentence that says what to write instead."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+RELATIVE_PATH = r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$"
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
+
+_PATTERNS = {
+    RELATIVE_PATH: "write a path inside the repository, such as `training`: letters, digits, `_`, `-`, `.` and `/`, "
+    "no part beginning with a dot",
+    NAME: "write a name of small letters, digits, `_`, `-` and `.`, such as `h100-80gb`",
+    PRINTABLE: "write plain ASCII characters, with no space at either end",
+}
+_TYPES = {
+    "int_type": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "finite_number": "write a finite number",
+    "bool_type": "write `true` or `false`",
+    "string_type": "write text (put quotes around a number)",
+    "model_type": "write keys with values here",
+    "model_attributes_type": "write keys with values here",
+    "dataclass_type": "write keys with values here",
+    "list_type": "write a list here, such as `[train.py]`",
+    "tuple_type": "write a list here, such as `[train.py]`",
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be at most {le}",
+    "too_short": "it needs at least {min_length} entry",
+    "too_long": "it may hold at most {max_length} entries",
+    "string_too_short": "it needs at least {min_length} character",
+    "string_too_long": "it may be at most {max_length} characters",
+}
+
+
+def sentence(error: ErrorDetails, *, keys: list[str]) -> str:
+    """What to do about `error`; `keys` are those that may stand where it happened."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        unknown = str(error["loc"][-1])
+        return f"unknown key `{_short(unknown)}`: {did_you_mean(unknown, keys) or 'use one of ' + ', '.join(keys)}"
+    if kind == "missing":
+        return "this key is required: add it"
+    if kind in ("literal_error", "enum"):
+        return _choice(error["input"], str(context["expected"]))
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[str(context["pattern"])]
+    if kind == "value_error":
+        return str(context["error"])
+    return _TYPES[kind].format(**context) + f", not `{_short(error['input'])}`"
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def _choice(written: Any, expected: str) -> str:
+    known = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+    advice = did_you_mean(str(written), known) or "use one of " + ", ".join(known)
+    return f"`{_short(written)}` is not known here: {advice}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
