@@ -1,0 +1,188 @@
+"""The layout of `.github/nightlab.yml`: its keys, what each may hold, and what it is when left out.
+
+docs/contract.md and contract.schema.json are generated from these classes.
+"""
+
+import dataclasses
+from enum import StrEnum
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
+from pydantic.dataclasses import dataclass
+
+from bot.core import advice
+from bot.core.document import Place
+from bot.core.model import Direction
+from bot.core.policy import PolicySettings
+
+PROGRAM = "program.md"
+
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Name = Annotated[str, Field(max_length=40, pattern=advice.NAME)]
+RelativePath = Annotated[str, Field(max_length=200, pattern=advice.RELATIVE_PATH)]
+Pattern = Annotated[str, Field(max_length=200, pattern=advice.PRINTABLE)]
+Unit = Annotated[str, Field(max_length=20, pattern=advice.PRINTABLE)]
+
+
+class Sandbox(StrEnum):
+    DOCKER = "docker"
+    BUBBLEWRAP = "bubblewrap"
+    SUBPROCESS = "subprocess"  # no isolation: for a demo on code one trusts
+
+
+class Proposer(StrEnum):
+    TUNER = "tuner"
+    CLAUDE = "claude"
+    MIXED = "mixed"
+
+
+class Land(StrEnum):
+    AUTO = "auto"
+    AFTER_APPROVAL = "after-approval"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Campaign:
+    """What a campaign may use when the command that starts it does not say."""
+
+    experiments: Annotated[int, Field(ge=1, le=10_000, description="Experiments in one campaign.")] = 100
+    hours: Annotated[float, Field(gt=0, le=720, description="Hours after which it starts no new experiment.")] = 24.0
+    parallel: Annotated[int, Field(ge=1, le=64, description="Experiments under way at the same time.")] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Limits:
+    """What this repository may use in any 24 hours."""
+
+    experiments_per_day: Annotated[
+        int, Field(ge=1, le=100_000, description="Experiments started, from any source.")
+    ] = 200
+    commands_per_person_per_day: Annotated[int, Field(ge=1, le=10_000, description="Commands obeyed per person.")] = 20
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+    config=_CONFIG | {"json_schema_extra": {"minProperties": 1, "maxProperties": 1}},
+)
+class BudgetSection:
+    """What one training may use: `steps` or `seconds`."""
+
+    steps: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000_000,
+            description="Work: the FLOPs of this many steps of the baseline, so that a larger model gets fewer steps.",
+            json_schema_extra=_no_default,
+        ),
+    ] = 0
+    seconds: Annotated[
+        float, Field(gt=0, le=86_400, description="Wall-clock seconds of training.", json_schema_extra=_no_default)
+    ] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class TaskSection:
+    directory: Annotated[RelativePath, Field(description="Where prepare.py and train.py are; `.` is the root.")] = "."
+    preset: Annotated[Literal["cpu", "gpu"], Field(description="Which constants of the task's code to use.")] = "cpu"
+    budget: Annotated[
+        BudgetSection,
+        Field(description="`{steps: 400}` or `{seconds: 300}`.", json_schema_extra={"default": {"steps": 400}}),
+    ] = BudgetSection(steps=400)
+    timeout_s: Annotated[float, Field(gt=0, le=172_800, description="A run is killed after this many seconds.")] = 300.0
+    memory_mib: Annotated[int, Field(ge=256, le=4_194_304, description="Memory of one run.")] = 4096
+    output_mib: Annotated[int, Field(ge=1, le=1_048_576, description="Files that one run may leave.")] = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class MetricSection:
+    name: Annotated[Name, Field(description="What the number is called in reports.")] = "val_bpb"
+    direction: Annotated[Direction, Field(description="Which way is better.")] = Direction.LOWER
+    unit: Annotated[Unit, Field(description="Written after the number.")] = "bpb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class PathsSection:
+    allow: Annotated[
+        list[Pattern],
+        Field(
+            min_length=1,
+            max_length=100,
+            description="Gitignore-style patterns, from the root, of the files a proposal may edit or create. "
+            "`/train.py` is that one file, `train.py` one in any folder; the last pattern that matches wins.",
+        ),
+    ]
+
+
+def _policy_keys() -> dict[str, Any]:
+    """Every setting of the policy as a key; `repeatable` is a key of its own because the runs depend on it too."""
+    types = get_type_hints(PolicySettings, include_extras=True)
+    limits = {int: Field(ge=0, le=10_000), float: Field(ge=0, le=1_000_000)}
+    settings = [setting for setting in dataclasses.fields(PolicySettings) if setting.name != "repeatable"]
+    return {
+        setting.name: (Annotated[types[setting.name], limits.get(types[setting.name], Field())], setting.default)
+        for setting in settings
+    }
+
+
+class PolicySection(create_model("PolicyKeys", __config__=_CONFIG, **_policy_keys())):  # type: ignore[misc]  # its keys are PolicySettings'
+    """Constants of the merge policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class File:
+    """The contract of a Nightlab repository, `.github/nightlab.yml`. Only `version` and `paths` are required."""
+
+    version: Annotated[Literal[1], Field(description="The version of this layout.")]
+    paths: Annotated[PathsSection, Field(description="What a proposal may edit.")]
+    task: Annotated[TaskSection, Field(default_factory=TaskSection, description="What one run trains, and its limits.")]
+    metric: Annotated[MetricSection, Field(default_factory=MetricSection, description="The number that decides.")]
+    hardware: Annotated[Name, Field(description="Hardware class that runs go to: the queue `gpu-<class>`.")] = "cpu"
+    repeatable: Annotated[
+        bool | None,
+        WithJsonSchema({"type": "boolean"}),
+        Field(
+            description="Whether the same code and seed give the same number, so that pairs are worth comparing. "
+            "By default true for the cpu preset with a budget in steps.",
+            json_schema_extra=_no_default,
+        ),
+    ] = None
+    sandbox: Annotated[
+        Sandbox, Field(description="What runs are shut in. `subprocess` shuts in nothing: for a demo on trusted code.")
+    ] = Sandbox.DOCKER
+    program: Annotated[RelativePath, Field(description="The research directions that the proposer reads.")] = PROGRAM
+    proposer: Annotated[
+        Proposer, Field(description="Who writes proposals: `tuner` edits constants and needs no API key.")
+    ] = Proposer.TUNER
+    land: Annotated[
+        Land, Field(description="Who merges what is proven: the bot, the bot after an approving review, a person.")
+    ] = Land.AUTO
+    policy: Annotated[PolicySection, Field(default_factory=PolicySection, description="Constants of the merge policy.")]
+    campaign: Annotated[Campaign, Field(default_factory=Campaign, description="What a campaign may use by default.")]
+    limits: Annotated[Limits, Field(default_factory=Limits, description="What may be used in any 24 hours.")]
+
+
+FILE = TypeAdapter(File)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the file, for editors. What compares two keys is left to the parser."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **FILE.json_schema()}
+
+
+def keys(place: Place) -> list[str]:
+    """The keys that may stand at `place`."""
+    schema = json_schema()
+    here = schema
+    for part in place:
+        here = here.get("properties", {}).get(part, {})
+        here = schema["$defs"][here["$ref"].rpartition("/")[2]] if "$ref" in here else here
+    return list(here.get("properties", {}))
