@@ -4,13 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from bot.core.model import Experiment, Kind, LedgerRow, Side, State
 from bot.core.outcome import Metric, outcome
-from bot.core.text import line
+from bot.core.text import line, plain, printable
 from runner.protocol import Run
 
 _ROW = TypeAdapter(LedgerRow)
@@ -37,12 +37,12 @@ def row(experiment: Experiment, *, metric: Metric) -> LedgerRow:
     return LedgerRow(
         experiment_id=experiment.id,
         pull_number=experiment.pull_number,
-        title=proposal.title if proposal else "",
-        hypothesis=proposal.hypothesis if proposal else "",
+        title=line(proposal.title) if proposal else "",
+        hypothesis=printable(proposal.hypothesis) if proposal else "",
         kind=proposal.kind if proposal else Kind.IMPROVE,
         edits=proposal.edits if proposal else (),
         state=experiment.state,
-        reason=experiment.reason or (experiment.decision.reason if experiment.decision else ""),
+        reason=line(experiment.reason or (experiment.decision.reason if experiment.decision else "")),
         requested_by=experiment.origin.requested_by,
         proposed_by=proposal.proposed_by if proposal else "",
         metric_name=metric.name,
@@ -74,14 +74,17 @@ def row_json(ledger_row: LedgerRow) -> str:
     return _ROW.dump_json(ledger_row, indent=2).decode() + "\n"
 
 
-def row_from_json(text: str) -> LedgerRow:
-    """Raises HistoryError on anything that `row_json` did not write."""
+def row_from_json(text: str) -> LedgerRow | None:
+    """The row that `row_json` wrote; None for anything else."""
     try:
         return _ROW.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HistoryError(f"not a ledger row: {where}: {first['msg']}") from None
+    except ValidationError:
+        return None
+
+
+def one_line(title: str) -> str:
+    """A title as the subject of a commit of the ledger."""
+    return plain(title, 72) or "untitled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +151,19 @@ def result(ledger_row: LedgerRow) -> Result:
 
 def to_tsv(rows: Iterable[LedgerRow | Result], *, metric_name: str = "val_bpb") -> str:
     """results.tsv: a header whose second column is the metric's name, then a line for each row, in their order."""
-    header = ["metric" if name == "" else name for name in _COLUMNS]
-    header[1] = "_".join(metric_name.split()) or "metric"
-    lines = ["\t".join(header)]
-    for item in rows:
-        shown = result(item) if isinstance(item, LedgerRow) else item
-        lines.append("\t".join(_cell(name, getattr(shown, name)) for name in _COLUMNS))
-    return "\n".join(lines) + "\n"
+    header = [_COLUMNS[0], "_".join(metric_name.split()) or "metric", *_COLUMNS[2:]]
+    return "\t".join(header) + "\n" + "".join(map(_tsv_line, rows))
+
+
+def appended(table: str, ledger_row: LedgerRow) -> str:
+    """`table`, the text of a results.tsv or nothing yet, with one more line."""
+    start = table if table.strip() else to_tsv([], metric_name=ledger_row.metric_name)
+    return start.rstrip("\n") + "\n" + _tsv_line(ledger_row)
+
+
+def _tsv_line(item: LedgerRow | Result) -> str:
+    shown = result(item) if isinstance(item, LedgerRow) else item
+    return "\t".join(_cell(name, getattr(shown, name)) for name in _COLUMNS) + "\n"
 
 
 def _cell(column: str, value: str | float | None) -> str:
@@ -187,7 +196,8 @@ def from_tsv(text: str) -> list[Result]:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise HistoryError(f"results.tsv, line {reader.line_num}: {where}: {first['msg']}") from None
-        results.append(found)
+        nothing = found.metric == 0 and found.status != "keep"
+        results.append(replace(found, metric=None) if nothing else found)
     return results
 
 

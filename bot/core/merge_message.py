@@ -1,16 +1,14 @@
 """The commit message of a merge: what was learnt, and the evidence as git trailers that `history.landed` reads back."""
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 from bot.core.changes import changes
 from bot.core.model import Experiment, Verdict
 from bot.core.outcome import Metric, outcome, places
 from bot.core.report import pull_title
-from bot.core.text import plain
+from bot.core.text import plain, wrapped
 
-WIDTH = 72
 MOST_CHANGES = 30
 _PERSON = re.compile(r"(?P<name>[^<>]{1,100}) <(?P<address>[^<>\s@]{1,100}@[^<>\s@]{1,100})>")
 
@@ -21,7 +19,8 @@ def merge_message(experiment: Experiment, *, verdict: Verdict, metric: Metric, c
     `co_authors` are people as git writes them, "Ada <ada@example.org>"; whatever is not of that form is left out.
     """
     number = f" (#{experiment.pull_number})" if experiment.pull_number is not None else ""
-    paragraphs = [f"{_title(experiment)}{number}", _hypothesis(experiment), _changes(experiment.diff)]
+    hypothesis = wrapped(experiment.proposal.hypothesis) if experiment.proposal else ""
+    paragraphs = [f"{_title(experiment)}{number}", hypothesis, _changes(experiment.diff)]
     block = [trailer(key, value) for key, value in _trailers(experiment, verdict=verdict, metric=metric)]
     block += [f"Co-authored-by: {person}" for person in map(_person, co_authors) if person]
     return "\n\n".join([*(text for text in paragraphs if text), "\n".join(filter(None, block))]) + "\n"
@@ -35,11 +34,6 @@ def trailer(key: str, value: str) -> str:
 
 def _title(experiment: Experiment) -> str:
     return pull_title(experiment.proposal) if experiment.proposal else f"Experiment {plain(experiment.id, 60)}"
-
-
-def _hypothesis(experiment: Experiment) -> str:
-    text = plain(experiment.proposal.hypothesis, 3000) if experiment.proposal else ""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _changes(diff: str) -> str:

@@ -4,15 +4,31 @@ from collections.abc import Sequence
 
 from bot.core.changes import Changes, changes
 from bot.core.curve import curve
-from bot.core.figures import LiveRun, Terms, bound, estimate_of, figures, live_table, log, runs_table, sha, unit
+from bot.core.figures import (
+    LiveRun as LiveRun,
+)
+from bot.core.figures import (
+    Terms as Terms,
+)
+from bot.core.figures import (
+    bound,
+    estimate_of,
+    figures,
+    live_table,
+    log,
+    runs_table,
+    sha,
+    unit,
+)
 from bot.core.model import Action, Estimate, Experiment, Kind, Proposal, Side, State
 from bot.core.outcome import evidence, number, outcome, places
-from bot.core.text import clipped, code, duration, joined, marker, neutral, plain
+from bot.core.text import clipped, code, duration, joined, line, marker, neutral, plain, wrapped
 
 BODY_LIMIT = 65_536  # bytes, pull request and comment
 CHECK_LIMIT = 65_535  # bytes, summary and text each
 MOST_FILES_SHOWN = 40
 MOST_CONSTANTS_SHOWN = 40
+CONTRACT_PATH = ".github/nightlab.yml"
 COMMANDS = (
     ("/experiment stop", "ends this experiment now and closes the pull request"),
     ("/experiment retry", "measures again from the start, for instance after a fault of the machine"),
@@ -32,6 +48,17 @@ SELF_REPORTED = (
 def pull_title(proposal: Proposal) -> str:
     """The title of the pull request and of the merge: one line of at most 72 characters."""
     return plain(proposal.title, 72) or "Experiment without a title"
+
+
+def commit_message(proposal: Proposal) -> str:
+    """What stands below the title in the commit that a pull request starts with."""
+    return f"{wrapped(proposal.hypothesis)}\n\nProposed-by: {plain(proposal.proposed_by, 100) or 'unknown'}\n".lstrip()
+
+
+def contract_problems(problems: Sequence[object]) -> str:
+    """One sentence with every problem of a contract, as the reason why an experiment ended."""
+    found = "; ".join(line(str(problem), 300) for problem in problems)
+    return f"the contract {CONTRACT_PATH} cannot be used: {found}"
 
 
 def pull_body(experiment: Experiment, *, terms: Terms) -> str:

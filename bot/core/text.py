@@ -6,6 +6,7 @@ image, carry a terminal escape, or imitate one of our own hidden markers.
 """
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -89,6 +90,11 @@ def plain(text: str, limit: int = 500) -> str:
     """
     shown = _REFERENCE.sub(lambda match: match[0] + " ", line(text, limit))
     return re.sub(r"-{3,}", "--", _SKIP_CI.sub("(", shown))
+
+
+def wrapped(text: str, limit: int = 3000) -> str:
+    """`text` as one paragraph of a commit message, in lines of 72 characters."""
+    return textwrap.fill(plain(text, limit), 72, break_long_words=False, break_on_hyphens=False)
 
 
 def joined(sections: Sequence[str], limit: int) -> str:

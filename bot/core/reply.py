@@ -1,0 +1,89 @@
+"""Short answers to people: what a command started, or why it was refused and what to do about it."""
+
+from collections.abc import Sequence
+
+from bot.core.report import CONTRACT_PATH
+from bot.core.text import code, duration, neutral
+
+MOST_PROBLEMS_SHOWN = 20
+
+
+def started(*, pull_number: int, title: str) -> str:
+    """The idea became a pull request."""
+    return f"Proposed as #{pull_number}: {neutral(title, 120)}. Progress and the verdict are shown there."
+
+
+def queued(*, ahead: int, eta_s: float | None) -> str:
+    """All slots are busy."""
+    wait = f" It should start in about {duration(eta_s)}." if eta_s is not None else ""
+    return f"Queued behind {ahead} {'experiment' if ahead == 1 else 'experiments'}.{wait}"
+
+
+def stopped(*, requested_by: str) -> str:
+    """A person ended the experiment."""
+    return f"Stopped, as {code(requested_by, 60)} asked. What was measured so far is in the ledger."
+
+
+def nothing_proposed(*, reason: str) -> str:
+    """The idea led to no change that could be tried."""
+    return f"No experiment came of this: {neutral(reason, 400).rstrip('.')}."
+
+
+def command_error(*, command: str, problem: str) -> str:
+    """The command was not understood; `problem` says what to write instead."""
+    return f"I did not understand {code(command, 120)}: {neutral(problem, 400).rstrip('.')}."
+
+
+def refused_permission(*, login: str, needed: str = "write") -> str:
+    """`login` may not command the bot here."""
+    return (
+        f"{code(login, 60)} cannot start or stop experiments here: it takes {neutral(needed, 20)} access to this "
+        f"repository. A person who has it can write the same command."
+    )
+
+
+def refused_budget(*, limit: str, free_in_s: float | None) -> str:
+    """A budget of the contract is used up; `limit` names it in words."""
+    when = f"Ask again in about {duration(free_in_s)}, or raise" if free_in_s is not None else "Raise"
+    return f"Not started: {neutral(limit, 200).rstrip('.')}. {when} the limit in {code(CONTRACT_PATH)}."
+
+
+def refused_state(*, doing: str, state: str) -> str:
+    """The command does not fit the state of the experiment."""
+    return f"Cannot {neutral(doing, 40)} an experiment that is {neutral(state, 40)}: there is nothing left to do."
+
+
+def refused_head(*, asked_sha: str, head_sha: str) -> str:
+    """The pull request moved on after the person looked at it."""
+    return (
+        f"Not measured: you asked for {code(asked_sha[:10])}, but the head is {code(head_sha[:10])} by now. "
+        f"Look at it and ask again."
+    )
+
+
+def refused_paths(paths: Sequence[str]) -> str:
+    """A change that the contract does not let a proposal make."""
+    return (
+        f"Refused before anything ran, because these paths are not in {code('paths.allow')} of {code(CONTRACT_PATH)}:"
+        f"\n\n{_listed([code(path) for path in paths])}"
+    )
+
+
+def broken_contract(problems: Sequence[object]) -> str:
+    """Everything that is wrong with the contract; each problem prints as one sentence that says what to do."""
+    return f"{code(CONTRACT_PATH)} cannot be used yet:\n\n{_listed([neutral(str(p), 400) for p in problems])}"
+
+
+def not_merged(*, reason: str) -> str:
+    """Proven better, but the forge's rules do not let the bot merge."""
+    return (
+        f"The numbers are in favour of merging, but the rules of this repository are not met yet: "
+        f"{neutral(reason, 300).rstrip('.')}. The bot will not go around them."
+    )
+
+
+def _listed(items: Sequence[str]) -> str:
+    shown = [f"- {item}" for item in items[:MOST_PROBLEMS_SHOWN]]
+    if len(items) > MOST_PROBLEMS_SHOWN:
+        shown.append(f"- and {len(items) - MOST_PROBLEMS_SHOWN} more")
+    return "\n".join(shown)
