@@ -1,0 +1,42 @@
+"""What a candidate printed: untrusted text, made inert before anybody reads it, and progress that it claims."""
+
+import math
+import re
+
+LOG_CHARACTERS = 4_000
+REASON_CHARACTERS = 300
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
+_UNPRINTABLE = re.compile(r"[^\n\t -~\xa1-\ud7ff\uf900-\ufdff\ufe20-\ufefe\uff00-\uffef\U00010000-\U000e0000]")
+_INVISIBLE = re.compile(r"[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_PROGRESS = re.compile(r"step (\d{1,9})/(\d{1,9}) loss (\S{1,32})")
+_EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
+
+
+def sanitised(text: str, limit: int = LOG_CHARACTERS) -> str:
+    """The end of `text` without terminal escapes, control or bidirectional characters, commands to CI, mentions."""
+    text = _INVISIBLE.sub("", _UNPRINTABLE.sub("", _ESCAPES.sub("", text.replace("\r", "\n"))))
+    text = re.sub(r"::(?=[A-Za-z])", ":\u2009:", text)  # ::set-output and its like
+    text = re.sub(r"##(?=\[)", "#\u2009#", text)
+    text = re.sub(r"@(?=\w)", "@\u2009", text)
+    return text[-limit:]
+
+
+def exception_line(text: str) -> str:
+    """The exception that ended a Python program, or its last line; sanitised, one line, or empty."""
+    lines = [line.strip() for line in sanitised(text).splitlines() if line.strip()]
+    for line in reversed(lines):
+        if _EXCEPTION.fullmatch(line):
+            return line[:REASON_CHARACTERS]
+    return lines[-1][:REASON_CHARACTERS] if lines else ""
+
+
+def claimed_progress(line: str) -> tuple[int, int, float] | None:
+    """(step, total steps, loss) of a line like `step 120/500 loss 3.21`; None for anything else."""
+    found = _PROGRESS.match(line)
+    if not found:
+        return None
+    try:
+        step, total, loss = int(found[1]), int(found[2]), float(found[3])
+    except ValueError:
+        return None
+    return (step, total, loss) if math.isfinite(loss) else None
