@@ -12,13 +12,13 @@ from bot.core.evidence import Noise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welch:
-    """Difference of two means, its standard error, and the two-sided test that it is nothing."""
+    """Difference of two means, its standard error, and the test that the first is not the lower."""
 
     difference: float
     standard_error: float
     t: float
     df: float
-    p: float
+    p: float  # one-sided: small when the first is lower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Welch:
     standard_error = math.sqrt(sum(parts))
     t = difference / standard_error
     df = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True))
-    return Welch(difference=difference, standard_error=standard_error, t=t, df=df, p=2 * float(stdtr(df, -abs(t))))
+    return Welch(difference=difference, standard_error=standard_error, t=t, df=df, p=float(stdtr(df, t)))
 
 
 def audit(*, before: Sequence[float], now: Sequence[float], claimed: float) -> Audit:

@@ -43,12 +43,13 @@ class Correlation:
 
 
 def evalue(*, difference: float, v0: float, s: float, nu: float, g: float = 1.0, shift: float = 0.0) -> float:
-    """Bayes factor of "the true difference is below `shift`" against "it is at or above `shift`".
+    """Bayes factor of "the true difference is below `shift`" against "it is `shift`", the best case of no better.
 
-    The effect in units of the noise has a half-normal prior of variance `g` on the better side under the
-    alternative, and sigma has the scale prior 1/sigma: the one-sided form of the g-prior t test of Gonen et al.
-    (The Bayesian Two-Sample t Test, 2005). `difference`, `s` and `shift` are in the metric's units, `v0` is the
-    variance of the difference in units of sigma^2. It stays finite at s = 0. It is not a probability, nor is 1/E.
+    Under the alternative the effect in units of the noise is half-normal with variance `g` on the better side; sigma
+    has the scale prior 1/sigma in both. This is the one-sided form of the two-sample Bayes factor of Gonen, Johnson,
+    Lu and Westfall (The American Statistician 59, 2005). `difference`, `s` and `shift` are in the metric's units,
+    `v0` is the variance of the difference in units of sigma^2. It stays finite at s = 0. Neither it nor 1/E is a
+    probability of being wrong.
 
     Written in q = t / sqrt(nu + t^2), the sine of the angle between data and null: t may then be infinite.
     """

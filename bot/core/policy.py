@@ -236,7 +236,7 @@ class _Words:
         if estimate is None:
             return f"not proven {self._claim}: no estimate yet, and {limit}"
         return (
-            f"not proven {self._claim} after {_runs(estimate)}: {self._amount(estimate)}, E = {estimate.evalue:.3g} "
+            f"not proven {self._claim} after {_runs(estimate)}: {self._amount(estimate)}, E = {_evidence(estimate)} "
             f"({self.settings.e_merge:g} needed), and {limit}"
         )
 
@@ -246,7 +246,7 @@ class _Words:
     def proven(self, estimate: Estimate) -> str:
         return (
             f"proven {self._claim} by {_runs(estimate)}, {estimate.n_confirm} of them to confirm: "
-            f"{self._amount(estimate)}, E = {estimate.evalue:.3g} ({self.settings.e_merge:g} needed)"
+            f"{self._amount(estimate)}, E = {_evidence(estimate)} ({self.settings.e_merge:g} needed)"
         )
 
     def undecided(self, estimate: Estimate | None, *, confirming: bool) -> str:
@@ -256,7 +256,7 @@ class _Words:
             (self.settings.e_merge, "to merge") if confirming else (self.settings.e_confirm, "to start confirming")
         )
         return (
-            f"undecided after {_runs(estimate)}: {self._amount(estimate)}, E = {estimate.evalue:.3g} "
+            f"undecided after {_runs(estimate)}: {self._amount(estimate)}, E = {_evidence(estimate)} "
             f"({goal:g} needed {purpose})"
         )
 
@@ -279,3 +279,8 @@ class _Words:
 def _runs(estimate: Estimate) -> str:
     noun = "pair" if estimate.form == "paired" else "run"
     return f"{estimate.n} {noun}" + ("" if estimate.n == 1 else "s")
+
+
+def _evidence(estimate: Estimate) -> str:
+    evalue = estimate.evalue
+    return "over 10,000" if evalue > 10_000 else f"{evalue:,.0f}" if evalue > 100 else f"{evalue:.3g}"
