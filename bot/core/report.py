@@ -4,25 +4,12 @@ from collections.abc import Sequence
 
 from bot.core.changes import Changes, changes
 from bot.core.curve import curve
-from bot.core.figures import (
-    LiveRun as LiveRun,
-)
-from bot.core.figures import (
-    Terms as Terms,
-)
-from bot.core.figures import (
-    bound,
-    estimate_of,
-    figures,
-    live_table,
-    log,
-    runs_table,
-    sha,
-    unit,
-)
+from bot.core.figures import LiveRun, Terms, bound, estimate_of, figures, live_table, log, runs_table, sha, unit
 from bot.core.model import Action, Estimate, Experiment, Kind, Proposal, Side, State
 from bot.core.outcome import evidence, number, outcome, places
 from bot.core.text import clipped, code, duration, joined, line, marker, neutral, plain, wrapped
+
+__all__ = ["LiveRun", "Terms", "check", "comment", "commit_message", "contract_problems", "pull_body", "pull_title"]
 
 BODY_LIMIT = 65_536  # bytes, pull request and comment
 CHECK_LIMIT = 65_535  # bytes, summary and text each
