@@ -66,8 +66,7 @@ class _Record:
     log: str = ""
 
     def note(self, exit_: Exit, log: str) -> None:
-        if exit_.code or not self.log:
-            self.log = log
+        self.log = log or self.log
         self.run = replace(
             self.run,
             total_cpu_s=self.run.total_cpu_s + exit_.cpu_s,
@@ -133,20 +132,21 @@ def _measure(request: Request, report: Report, record: _Record, folder: Path) ->
     artefact = frozen(inside.out_dir, limit_mib=task.output_mib)
     record.run = replace(record.run, artefact_sha256=artefact.sha256, artefact_mib=artefact.size_mib)
 
-    N, T = validation.inputs.shape
-    batch_size = max(1, min(32, REPLY_BYTES // (T * data.meta.vocab_size * 4)))
-    claimed = np.empty((N, T))
-    order = np.array(random.SystemRandom().sample(range(N), N))
+    count, length = validation.inputs.shape
+    batch_size = max(1, min(32, REPLY_BYTES // (length * data.meta.vocab_size * 4)))
+    claimed = np.empty((count, length))
+    order = np.array(random.SystemRandom().sample(range(count), count))
     with record.timed(Phase.PREDICT):
-        for rows, logits in _answers(inside, "predict", validation.inputs[order], batch_size, report):
-            claimed[order[rows]] = log_probabilities(logits, validation.targets[order[rows]])
+        for part, logits in _answers(inside, Phase.PREDICT, validation.inputs[order], batch_size, report):
+            rows = order[part]
+            claimed[rows] = log_probabilities(logits, validation.targets[rows])
 
     if frozen(inside.out_dir, limit_mib=task.output_mib) != artefact:  # the one way left to tell the second worker
         raise RejectedError("the model changed its own files while it was asked")
     audit = draw_audit(validation.inputs, random.SystemRandom())
     audited = np.empty(len(audit.rows))
     with record.timed(Phase.AUDIT):
-        for part, logits in _answers(inside, "audit", audit.inputs, batch_size, report):
+        for part, logits in _answers(inside, Phase.AUDIT, audit.inputs, batch_size, report):
             columns, rows = audit.columns[part], audit.rows[part]
             at_column = logits[np.arange(len(rows)), columns]
             audited[part] = log_probabilities(at_column, validation.targets[rows, columns])
@@ -247,15 +247,15 @@ def _train(inside: _Inside, report: Report) -> None:
 
 
 def _answers(
-    inside: _Inside, name: str, inputs: Tokens, batch_size: int, report: Report
+    inside: _Inside, phase: Phase, inputs: Tokens, batch_size: int, report: Report
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """A fresh worker's logits for `inputs` [N, T], batch by batch; every batch has the same shape."""
-    phase, task = Phase(name), inside.request.task
+    task = inside.request.task
     wall_s, device = min(EVALUATION_S, task.timeout_s), "cuda" if task.preset == "gpu" else "cpu"
-    address = inside.folder / f"{name}.sock"
+    address = inside.folder / f"{phase}.sock"
     listener = Listener(address)
     process = inside.start(
-        name,
+        phase,
         [worker.__file__, str(inside.task_dir), str(inside.out_dir), str(address), device],
         env={},
         readable=(inside.out_dir, address, Path(worker.__file__)),

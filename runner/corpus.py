@@ -42,7 +42,7 @@ class Corpus:
 
 
 def prepared(*, script: bytes, preset: str, cache_dir: Path) -> Corpus:
-    """Data built by `script` (the content of prepare.py), from the cache if it was built before. Raises PrepareError."""
+    """Data built by `script` (the content of prepare.py), cached. Raises PrepareError."""
     prepare_sha256 = hashlib.sha256(script).hexdigest()
     key = hashlib.sha256("\0".join((prepare_sha256, preset, sys.version, sys.prefix)).encode()).hexdigest()[:16]
     folder = cache_dir / "data" / key

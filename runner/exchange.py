@@ -55,12 +55,12 @@ class Exchange:
     def ask(self, tokens: Tokens, vocab_size: int) -> NDArray[np.float32]:
         """tokens [B, T] -> logits [B, T, V]. Raises WorkerLostError or RejectedError."""
         self._require_silence()
-        B, T = tokens.shape
-        self._send(HEADER.pack(B, T, 0) + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
+        count, length = tokens.shape
+        self._send(HEADER.pack(count, length, 0) + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
         shape = HEADER.unpack(self.receive(HEADER.size))
-        if shape != (B, T, vocab_size):
-            raise RejectedError(f"the model answered {list(shape)} logits where {[B, T, vocab_size]} were due")
-        body = self.receive(B * T * vocab_size * 4)
+        if shape != (count, length, vocab_size):
+            raise RejectedError(f"the model answered {list(shape)} logits where {[count, length, vocab_size]} were due")
+        body = self.receive(count * length * vocab_size * 4)
         return np.frombuffer(body, dtype="<f4").reshape(shape)
 
     def close(self) -> None:

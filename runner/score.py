@@ -52,7 +52,8 @@ def log_probabilities(logits: NDArray[np.float32], targets: Tokens) -> LogProbab
     peak = logits.max(axis=-1, keepdims=True)
     normaliser = np.log(np.exp(logits - peak).sum(axis=-1, dtype=np.float64))
     chosen = np.take_along_axis(logits, targets[..., None], axis=-1) - peak
-    return chosen[..., 0].astype(np.float64) - normaliser
+    result: LogProbabilities = chosen[..., 0].astype(np.float64) - normaliser
+    return result
 
 
 def bits_per_byte(log_probability: LogProbabilities, validation: Validation) -> float:
@@ -72,11 +73,11 @@ class Audit:
 
 def draw_audit(inputs: Tokens, source: random.SystemRandom, count: int = AUDIT_POSITIONS) -> Audit:
     """`count` positions from OS entropy, behind each the end of an unrelated sequence."""
-    N, T = inputs.shape
-    places = source.sample(range(N * T), min(count, N * T))
-    rows, columns = np.divmod(np.array(places, dtype=np.int64), T)
-    others = (rows + np.array([source.randrange(1, N) if N > 1 else 0 for _ in places])) % N
-    is_prefix = np.arange(T) <= columns[:, None]
+    sequences, length = inputs.shape
+    places = source.sample(range(inputs.size), min(count, inputs.size))
+    rows, columns = np.divmod(np.array(places, dtype=np.int64), length)
+    others = (rows + np.array([source.randrange(1, sequences) if sequences > 1 else 0 for _ in places])) % sequences
+    is_prefix = np.arange(length) <= columns[:, None]
     return Audit(rows, columns, np.where(is_prefix, inputs[rows], inputs[others]))
 
 

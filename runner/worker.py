@@ -17,7 +17,7 @@ HEADER = struct.Struct("<III")
 
 def main(task_dir: str, out_dir: str, address: str, device: str) -> None:
     sys.path.insert(0, task_dir)
-    from train import load  # type: ignore[import-not-found]  # the candidate's
+    from train import load  # the candidate's
 
     predict = load(out_dir, device)
     with socket.socket(socket.AF_UNIX) as connection:
@@ -25,8 +25,8 @@ def main(task_dir: str, out_dir: str, address: str, device: str) -> None:
         connection.sendall(HEADER.pack(0, 0, 0))
         with connection.makefile("rb") as incoming:
             while header := incoming.read(HEADER.size):
-                B, T, _ = HEADER.unpack(header)
-                logits = answer(predict, incoming.read(B * T * 8), (B, T), device)
+                count, length, _ = HEADER.unpack(header)
+                logits = answer(predict, incoming.read(count * length * 8), (count, length), device)
                 connection.sendall(HEADER.pack(*logits.shape))
                 connection.sendall(memoryview(logits).cast("B"))
 
