@@ -44,11 +44,11 @@ WARMDOWN_FRAC = 0.5  # linear fall at the end
 FINAL_LR_FRAC = 0.0  # where the fall ends, as a share of the peak
 
 # Optimisers
-MUON_MOMENTUM = 0.95
+MUON_MOMENTUM = 0.95  # share of the old direction that stays
 MUON_STEPS = 5  # Newton-Schulz iterations
 MUON_DECAY = 0.1  # weight decay of matrices, where it agrees with the update
-ADAM_BETA1 = 0.8
-ADAM_BETA2 = 0.95
+ADAM_BETA1 = 0.8  # memory of the gradient
+ADAM_BETA2 = 0.95  # memory of its square
 ADAM_DECAY = 0.0  # weight decay of embeddings and the output layer
 
 # Initial values
