@@ -1,0 +1,17 @@
+"""A GitHub-compatible forge for one machine: the demo's, the tests', and a real one for teams without GitHub.
+
+It knows nothing of the rest of Nightlab: the bot talks to it over HTTP exactly as it talks to GitHub.
+
+    hub.py                    the Python face: make users, repositories and apps; serve; stop
+    rest.py, api_*.py         the REST subset: parse a request, check access, call an operation, shape the answer
+    transport.py              git over smart HTTP
+    pages.py, markdown.py     HTML to read and to comment on
+    threads, pulls, checks    operations: what happens, and which webhook says so
+    refs.py, hooks.py         pushes and what follows from them; signed deliveries from a stored queue
+    repository.py, store.py   state: a bare git repository each, and one SQLite database for all the rest
+"""
+
+from bot.hub.faults import Fault
+from bot.hub.hub import Hub, HubError, InstalledApp
+
+__all__ = ["Fault", "Hub", "HubError", "InstalledApp"]

@@ -1,0 +1,335 @@
+"""The Python face of the hub: make accounts, repositories and apps, serve them, stop."""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bot.hub import server, shapes
+from bot.hub.access import issue_token
+from bot.hub.faults import Faults
+from bot.hub.forge import Actor, Forge
+from bot.hub.git import GitVersionError, require_version
+from bot.hub.hooks import Courier, enqueue
+from bot.hub.records import App, Collaborator, Installation, Protection, Repo, User, now_utc
+from bot.hub.refs import record_pushes
+from bot.hub.repositories import NAME, create_repo
+from bot.hub.store import StoreError
+from bot.hub.wsgi import make_app
+
+_PERMISSIONS = {
+    "checks": "write",
+    "contents": "write",
+    "issues": "write",
+    "metadata": "read",
+    "pull_requests": "write",
+    "statuses": "write",
+}
+_EVENTS = ("check_run", "issue_comment", "issues", "pull_request", "push")
+
+
+class HubError(Exception):
+    """The hub cannot do that; the message is one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledApp:
+    """What an app needs in order to speak to the hub."""
+
+    app_id: int
+    slug: str
+    private_key_pem: str
+    installation_id: int
+    webhook_secret: str
+
+
+class Hub:
+    """One forge on one folder. Everything survives a restart on the same folder, and a kill at any time.
+
+    It listens from the start, so that its address is known, and answers after `start`. Port 0 takes a free one.
+    `base_url` is where others find it, when that is not http://host:port. `visitor` is the login that browsers act
+    as without signing in; leave it out and they can only read.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        base_url: str | None = None,
+        visitor: str | None = None,
+    ) -> None:
+        try:
+            require_version()
+            root.mkdir(parents=True, exist_ok=True)
+            self._root_lock = _lock_root(root)
+            self._listener = server.bind(host, port)
+        except (GitVersionError, server.PortTakenError) as error:
+            raise HubError(str(error)) from None
+        try:
+            self.forge = Forge(root.resolve())
+        except StoreError as error:
+            raise HubError(str(error)) from None
+        shown_host = f"[{host}]" if ":" in host else host
+        self.forge.base_url = (base_url or f"http://{shown_host}:{self._listener.getsockname()[1]}").rstrip("/")
+        self._visitor = visitor
+        self._threads: tuple[server.Server, Courier] | None = None
+        self._recover()
+
+    @property
+    def base_url(self) -> str:
+        """Where people find it, without a slash at the end."""
+        return self.forge.base_url
+
+    @property
+    def api_url(self) -> str:
+        """What PyGithub wants as its base_url."""
+        return shapes.api_url(self.forge)
+
+    @property
+    def faults(self) -> Faults:
+        return self.forge.faults
+
+    # Serving
+
+    def start(self) -> Self:
+        """Serve in a thread, and deliver webhooks in another."""
+        threads = server.Server(make_app(self.forge, visitor=self._visitor), self._listener), Courier(self.forge)
+        for thread in threads:
+            thread.start()
+        self._threads = threads
+        return self
+
+    def stop(self) -> None:
+        """Answer what is being answered, then let go of the port and the folder."""
+        if self._threads is not None:
+            for thread in self._threads:
+                thread.stop()
+            self._threads = None
+        self._listener.close()
+        self.forge.store.close()
+        os.close(self._root_lock)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _recover(self) -> None:
+        """Let happen what follows from refs that moved right before an earlier hub was killed."""
+        for repo in self.forge.store.all(Repo):
+            _remove_stale_locks(self.forge.git_path(repo.id))
+            record_pushes(self.forge, Actor(user=self.forge.owner(repo)), repo)
+
+    # Accounts
+
+    def create_user(self, login: str, *, name: str = "", email: str = "") -> None:
+        """Does nothing when the login exists."""
+        if self.forge.user(login) is None:
+            self.forge.store.add(User(login=login, type="User", name=name, email=email, created_at=now_utc()))
+
+    def create_token(self, login: str) -> str:
+        """A personal access token of the user. It is shown once: the hub keeps its hash only."""
+        return issue_token(self.forge, self._user(login))
+
+    def _user(self, login: str) -> User:
+        found = self.forge.user(login)
+        if found is None:
+            raise HubError(f"There is no user {login}; create the user first.")
+        return found
+
+    # Repositories
+
+    def create_repo(
+        self,
+        owner: str,
+        name: str,
+        *,
+        source: Path | None = None,
+        description: str = "",
+        private: bool = False,
+        default_branch: str = "main",
+        message: str = "Initial commit",
+    ) -> None:
+        """A repository; with `source`, its first commit holds that folder's files (no .git, no __pycache__)."""
+        if NAME.fullmatch(name) is None:
+            raise HubError(f"{name} is no repository name: use letters, digits, dots, hyphens and underscores.")
+        files, executable = _read_folder(source) if source else ({}, frozenset[str]())
+        try:
+            create_repo(
+                self.forge,
+                self._user(owner),
+                name=name,
+                description=description,
+                private=private,
+                default_branch=default_branch,
+                files=files,
+                executable=executable,
+                message=message,
+            )
+        except sqlite3.IntegrityError:
+            raise HubError(f"{owner}/{name} exists already; choose another name.") from None
+
+    def has_repo(self, full_name: str) -> bool:
+        owner, _, name = full_name.partition("/")
+        return self.forge.repo(owner, name) is not None
+
+    def git_path(self, full_name: str) -> Path:
+        """The bare repository on disk."""
+        return self.forge.git_path(self._repo(full_name).id)
+
+    def _repo(self, full_name: str) -> Repo:
+        owner, _, name = full_name.partition("/")
+        found = self.forge.repo(owner, name)
+        if found is None:
+            raise HubError(f"There is no repository {full_name}; create it first.")
+        return found
+
+    def add_collaborator(self, full_name: str, login: str, *, permission: str = "write") -> None:
+        """`permission` is read, write or admin; a later call replaces an earlier one."""
+        repo, user = self._repo(full_name), self._user(login)
+        with self.forge.store.write():
+            found = self.forge.store.one(Collaborator, "WHERE repo_id = ? AND user_id = ?", repo.id, user.id)
+            if found is not None:
+                self.forge.store.remove(found)
+            self.forge.store.add(Collaborator(repo_id=repo.id, user_id=user.id, permission=permission))
+
+    def protect(
+        self,
+        full_name: str,
+        branch: str,
+        *,
+        require_pull: bool = False,
+        require_up_to_date: bool = False,
+        required_checks: Sequence[str] = (),
+    ) -> None:
+        """Protect a branch; a later call replaces an earlier one."""
+        repo = self._repo(full_name)
+        with self.forge.store.write():
+            found = self.forge.store.one(Protection, "WHERE repo_id = ? AND branch = ?", repo.id, branch)
+            if found is not None:
+                self.forge.store.remove(found)
+            self.forge.store.add(
+                Protection(
+                    repo_id=repo.id,
+                    branch=branch,
+                    require_pull=require_pull,
+                    require_up_to_date=require_up_to_date,
+                    required_checks_json=json.dumps(list(required_checks)),
+                )
+            )
+
+    # Apps
+
+    def create_app(
+        self,
+        owner: str,
+        name: str,
+        *,
+        account: str,
+        webhook_url: str = "",
+        webhook_secret: str = "",
+        permissions: dict[str, str] | None = None,
+        events: Sequence[str] = _EVENTS,
+    ) -> InstalledApp:
+        """An app of `owner`, installed on every repository of `account`. Sends `ping` and `installation`."""
+        slug = name.lower().replace(" ", "-")
+        if self.forge.store.one(App, "WHERE slug = ?", slug) is not None:
+            raise HubError(f"There is an app {slug} already; choose another name.")
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private_pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+        public_pem = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        store, now = self.forge.store, now_utc()
+        with store.write():
+            bot = store.add(User(login=f"{slug}[bot]", type="Bot", name=f"{slug}[bot]", email="", created_at=now))
+            app = store.add(
+                App(
+                    slug=slug,
+                    name=name,
+                    owner_id=self._user(owner).id,
+                    bot_id=bot.id,
+                    public_key_pem=public_pem.decode(),
+                    webhook_url=webhook_url,
+                    webhook_secret=webhook_secret,
+                    permissions_json=json.dumps(permissions or _PERMISSIONS),
+                    events_json=json.dumps(list(events)),
+                    created_at=now,
+                )
+            )
+            account_id = self._user(account).id
+            installation = store.add(Installation(app_id=app.id, account_id=account_id, created_at=now))
+            self._announce(app, installation)
+        return InstalledApp(
+            app_id=app.id,
+            slug=slug,
+            private_key_pem=private_pem.decode(),
+            installation_id=installation.id,
+            webhook_secret=webhook_secret,
+        )
+
+    def set_webhook(self, slug: str, *, url: str, secret: str) -> None:
+        """Where an app's webhooks go from now on."""
+        app = self.forge.store.one(App, "WHERE slug = ?", slug)
+        if app is None:
+            raise HubError(f"There is no app {slug}; create it first.")
+        self.forge.store.save(replace(app, webhook_url=url, webhook_secret=secret))
+
+    def _announce(self, app: App, installation: Installation) -> None:
+        enqueue(self.forge, app, "ping", None, shapes.ping(self.forge, app))
+        repos = self.forge.store.all(Repo, "WHERE owner_id = ?", installation.account_id)
+        body = {
+            "action": "created",
+            "installation": shapes.installation(self.forge, installation),
+            "repositories": [shapes.repository_name(self.forge, repo) for repo in repos],
+            "sender": shapes.user(self.forge, self.forge.store.get(User, app.owner_id)),
+        }
+        enqueue(self.forge, app, "installation", "created", body, installation=installation)
+
+
+def _lock_root(root: Path) -> int:
+    """A lock that the system lets go of when this process ends, however it ends."""
+    descriptor = os.open(root / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise HubError(f"Another hub is running on {root}; stop it, or choose another folder.") from None
+    return descriptor
+
+
+def _remove_stale_locks(git_path: Path) -> None:
+    """git's lock files that a power cut left; nobody else works on this folder now, save a dying child for a moment."""
+    for lock in [*git_path.glob("*.lock"), *git_path.glob("refs/**/*.lock")]:
+        if time.time() - lock.stat().st_mtime > 10:
+            lock.unlink(missing_ok=True)
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, bytes], frozenset[str]]:
+    """Path -> content of every file, and which of them are executable."""
+    files: dict[str, bytes] = {}
+    executable = set()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_symlink() or not path.is_file() or {".git", "__pycache__"} & set(relative.parts):
+            continue
+        files[relative.as_posix()] = path.read_bytes()
+        if os.access(path, os.X_OK):
+            executable.add(relative.as_posix())
+    return files, frozenset(executable)

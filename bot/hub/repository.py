@@ -1,0 +1,272 @@
+"""A bare git repository on disk: objects, refs, history and merges, by plumbing commands only."""
+
+import datetime
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bot.hub.git import GitError, run_git
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+NO_SHA = "0" * 40
+_SHA = re.compile(r"[0-9a-f]{40}")
+
+
+def is_sha(text: str) -> bool:
+    return _SHA.fullmatch(text) is not None
+
+
+class RefMovedError(Exception):
+    """The ref is no longer where the caller saw it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    name: str
+    email: str
+    time_s: int  # Unix time
+    offset: str = "+0000"
+
+    @property
+    def date(self) -> str:
+        return datetime.datetime.fromtimestamp(self.time_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def line(self) -> str:
+        name, email = (re.sub(r"[<>\x00-\x1f]", "", text).strip() for text in (self.name, self.email))
+        return f"{name} <{email}> {self.time_s} {self.offset}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Signature
+    committer: Signature
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a tree. `size` is in bytes, for blobs."""
+
+    mode: str
+    type: str  # "blob", "tree" or "commit"
+    sha: str
+    path: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A path to set in a new tree; `sha` None removes it."""
+
+    path: str
+    mode: str = "100644"
+    sha: str | None
+
+
+class Repository:
+    """Safe to share between threads: it holds nothing but the path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, *, default_branch: str) -> "Repository":
+        path.mkdir(parents=True)
+        run_git(path, "init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}")
+        for key, value in (
+            ("gc.auto", "0"),  # objects made through the API have no ref yet
+            ("receive.autogc", "false"),
+            ("receive.fsckObjects", "true"),
+            ("http.receivepack", "true"),
+            ("uploadpack.allowAnySHA1InWant", "true"),
+            ("uploadpack.allowFilter", "true"),
+            ("core.fsync", "committed,reference"),
+        ):
+            run_git(path, "config", key, value)
+        return cls(path)
+
+    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        return run_git(self.path, *arguments, stdin=stdin)
+
+    # Refs
+
+    def resolve(self, revision: str) -> str | None:
+        """The commit that a branch, tag or sha names, or None."""
+        try:
+            found = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        except GitError:
+            return None
+        return found.decode().strip()
+
+    def branch(self, name: str) -> str | None:
+        return self.resolve(f"refs/heads/{name}")
+
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """Full name -> sha, sorted by name."""
+        text = self.git("for-each-ref", "--format=%(objectname) %(refname)", *prefixes).decode()
+        return {name: sha for sha, name in (line.split(" ", 1) for line in text.splitlines())}
+
+    def valid_ref(self, name: str) -> bool:
+        try:
+            self.git("check-ref-format", name)
+        except GitError:
+            return False
+        return name.startswith("refs/")
+
+    def update_ref(self, name: str, *, new: str, old: str) -> None:
+        """Compare and swap; `old` is NO_SHA for a new ref, `new` is NO_SHA to delete. Raises RefMovedError."""
+        current = self.refs(name).get(name, NO_SHA)
+        if current != old:
+            raise RefMovedError(f"{name} is at {current}, not at {old}")
+        try:
+            self.git("update-ref", "--no-deref", "--", name, new, old)
+        except GitError as error:
+            if self.refs(name).get(name, NO_SHA) != old or "File exists" in str(error):
+                raise RefMovedError(str(error)) from None
+            raise
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        return self.merge_base(ancestor, descendant) == ancestor
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        try:
+            return self.git("merge-base", "--", one, other).decode().strip()
+        except GitError:
+            return None
+
+    def ahead_behind(self, base: str, head: str) -> tuple[int, int]:
+        """How many commits head has that base lacks, and the reverse."""
+        behind, ahead = self.git("rev-list", "--left-right", "--count", f"{base}...{head}", "--").split()
+        return int(ahead), int(behind)
+
+    # Objects
+
+    def object_type(self, sha: str) -> str | None:
+        """Of a full sha that is stored here, else None."""
+        if not is_sha(sha):
+            return None
+        word = self.git("cat-file", "--batch-check=%(objecttype)", stdin=f"{sha}\n".encode()).decode().split()[-1]
+        return None if word == "missing" else word
+
+    def commit(self, sha: str) -> Commit:
+        """Raises GitError when `sha` is not a commit."""
+        return _read_commits(self.path, (sha,))[0]
+
+    def commits(
+        self, revision: str, *, exclude: str = "", path: str = "", skip: int = 0, limit: int = 30
+    ) -> list[Commit]:
+        """History from `revision`, newest first, without what `exclude` reaches."""
+        arguments = ["rev-list", f"--skip={skip}", f"--max-count={limit}", revision]
+        if exclude:
+            arguments.append(f"^{exclude}")
+        shas = self.git(*arguments, "--", *([path] if path else [])).decode().split()
+        return list(_read_commits(self.path, tuple(shas)))
+
+    def tree(self, treeish: str, *, recursive: bool = False, path: str = "") -> list[Entry]:
+        """Entries with paths from the root of `treeish`; `path` ends with / to list what is inside it."""
+        options = ["-r", "-t"] if recursive else []
+        arguments = [path] if path else []
+        text = self.git("--literal-pathspecs", "ls-tree", "-z", "-l", *options, treeish, "--", *arguments)
+        entries = []
+        for line in text.decode(errors="surrogateescape").split("\0")[:-1]:
+            facts, name = line.split("\t", 1)
+            mode, kind, sha, size = facts.split()
+            entries.append(Entry(mode=mode, type=kind, sha=sha, path=name, size=None if size == "-" else int(size)))
+        return entries
+
+    def entry(self, treeish: str, path: str) -> Entry | None:
+        return next((entry for entry in self.tree(treeish, path=path) if entry.path == path), None)
+
+    def blob(self, sha: str) -> bytes:
+        return self.git("cat-file", "blob", sha)
+
+    def write_blob(self, content: bytes) -> str:
+        return self.git("hash-object", "-w", "--stdin", stdin=content).decode().strip()
+
+    def write_tree(self, changes: Sequence[Change], *, base: str | None = None) -> str:
+        """A tree like `base` with the changes. Raises GitError for a missing object or a path git refuses."""
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder) / "index"
+            run_git(self.path, "read-tree", *([base] if base else ["--empty"]), index=index)
+            lines = []
+            for change in changes:
+                if change.mode == "040000" and change.sha is not None:
+                    run_git(self.path, "rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", change.path, index=index)
+                    run_git(self.path, "read-tree", f"--prefix={change.path}/", change.sha, index=index)
+                else:
+                    lines.append(f"{change.mode if change.sha else '0'} {change.sha or NO_SHA}\t{change.path}\0")
+            if lines:
+                stdin = "".join(lines).encode(errors="surrogateescape")
+                run_git(self.path, "update-index", "--replace", "-z", "--index-info", stdin=stdin, index=index)
+            return run_git(self.path, "write-tree", index=index).decode().strip()
+
+    def write_commit(
+        self, *, tree: str, parents: Sequence[str], message: str, author: Signature, committer: Signature
+    ) -> str:
+        """The message is kept as it is, byte for byte."""
+        lines = [f"tree {tree}", *(f"parent {sha}" for sha in parents)]
+        lines += [f"author {author.line()}", f"committer {committer.line()}", "", message]
+        content = "\n".join(lines).replace("\0", "").encode()
+        return self.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=content).decode().strip()
+
+    def merge_tree(self, base: str, head: str) -> str | None:
+        """The tree of a merge of two commits, or None when they conflict."""
+        return _merge_tree(self.path, base, head)
+
+
+@lru_cache(maxsize=4096)
+def _merge_tree(path: Path, base: str, head: str) -> str | None:
+    """Cached: two commits merge the same way for ever."""
+    try:
+        return run_git(path, "merge-tree", "--write-tree", "--no-messages", base, head).decode().strip()
+    except GitError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _read_commits(path: Path, shas: tuple[str, ...]) -> tuple[Commit, ...]:
+    """Cached: a commit never changes."""
+    if not shas:
+        return ()
+    if not all(is_sha(sha) for sha in shas):
+        raise GitError(f"not a commit: {', '.join(shas)}")
+    output = run_git(path, "cat-file", "--batch", stdin="".join(f"{sha}\n" for sha in shas).encode())
+    commits = []
+    for sha in shas:
+        header, _, output = output.partition(b"\n")
+        fields = header.split()
+        if len(fields) != 3 or fields[1] != b"commit":
+            raise GitError(f"not a commit: {sha}")
+        size = int(fields[2])
+        commits.append(_parse_commit(sha, output[:size].decode(errors="replace")))
+        output = output[size + 1 :]
+    return tuple(commits)
+
+
+def _parse_commit(sha: str, text: str) -> Commit:
+    head, _, message = text.partition("\n\n")
+    fields: dict[str, list[str]] = {}
+    for line in head.splitlines():
+        key, _, value = line.partition(" ")
+        fields.setdefault(key, []).append(value)
+    return Commit(
+        sha=sha,
+        tree=fields["tree"][0],
+        parents=tuple(fields.get("parent", ())),
+        author=_parse_signature(fields["author"][0]),
+        committer=_parse_signature(fields["committer"][0]),
+        message=message,
+    )
+
+
+def _parse_signature(text: str) -> Signature:
+    found = re.fullmatch(r"(.*?) ?<(.*)> (-?\d+) ([+-]\d{4})", text)
+    if found is None:
+        return Signature(name=text, email="", time_s=0)
+    return Signature(name=found[1], email=found[2], time_s=int(found[3]), offset=found[4])

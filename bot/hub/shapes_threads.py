@@ -1,0 +1,328 @@
+"""Issues, pull requests, comments, checks and statuses as GitHub's JSON."""
+
+import json
+
+from bot.hub.diff import diff_commits
+from bot.hub.forge import Forge
+from bot.hub.records import (
+    App,
+    CheckRun,
+    Collaborator,
+    Comment,
+    Issue,
+    Label,
+    Pull,
+    Reaction,
+    Repo,
+    Review,
+    Status,
+    User,
+)
+from bot.hub.shapes import Json, app, html_url, node_id, repo_url, repository, user
+
+REACTIONS = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
+
+
+def _person(forge: Forge, user_id: int | None) -> Json | None:
+    return user(forge, forge.store.get(User, user_id)) if user_id is not None else None
+
+
+def _via(forge: Forge, app_id: int | None) -> Json | None:
+    return app(forge, forge.store.get(App, app_id)) if app_id is not None else None
+
+
+def _association(forge: Forge, repo: Repo, user_id: int) -> str:
+    if user_id == repo.owner_id:
+        return "OWNER"
+    known = forge.store.one(Collaborator, "WHERE repo_id = ? AND user_id = ?", repo.id, user_id)
+    return "COLLABORATOR" if known else "NONE"
+
+
+def label(forge: Forge, repo: Repo, record: Label) -> Json:
+    return {
+        "id": record.id,
+        "node_id": node_id("Label", record.id),
+        "url": repo_url(forge, repo, f"/labels/{record.name}"),
+        "name": record.name,
+        "color": record.color,
+        "default": False,
+        "description": record.description,
+    }
+
+
+def reaction(forge: Forge, record: Reaction) -> Json:
+    return {
+        "id": record.id,
+        "node_id": node_id("Reaction", record.id),
+        "user": _person(forge, record.user_id),
+        "content": record.content,
+        "created_at": record.created_at,
+    }
+
+
+def _reactions(forge: Forge, subject: str, subject_id: int, url: str) -> Json:
+    found = forge.store.all(Reaction, "WHERE subject = ? AND subject_id = ?", subject, subject_id)
+    counts = {content: sum(r.content == content for r in found) for content in REACTIONS}
+    return {"url": f"{url}/reactions", "total_count": len(found)} | counts
+
+
+def issue(forge: Forge, repo: Repo, record: Issue) -> Json:
+    url = repo_url(forge, repo, f"/issues/{record.number}")
+    pull = forge.store.one(Pull, "WHERE issue_id = ?", record.id)
+    page = html_url(forge, repo, f"/{'pull' if pull else 'issues'}/{record.number}")
+    shape: Json = {
+        "url": url,
+        "repository_url": repo_url(forge, repo),
+        "labels_url": f"{url}/labels{{/name}}",
+        "comments_url": f"{url}/comments",
+        "events_url": f"{url}/events",
+        "html_url": page,
+        "id": record.id,
+        "node_id": node_id("Issue", record.id),
+        "number": record.number,
+        "title": record.title,
+        "user": _person(forge, record.user_id),
+        "labels": [label(forge, repo, one) for one in forge.labels(record)],
+        "state": record.state,
+        "state_reason": record.state_reason,
+        "locked": False,
+        "assignee": None,
+        "assignees": [],
+        "milestone": None,
+        "comments": forge.store.count(Comment, "WHERE issue_id = ?", record.id),
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "closed_at": record.closed_at,
+        "author_association": _association(forge, repo, record.user_id),
+        "active_lock_reason": None,
+        "body": record.body or None,
+        "reactions": _reactions(forge, "issue", record.id, url),
+        "timeline_url": f"{url}/timeline",
+        "performed_via_github_app": _via(forge, record.app_id),
+    }
+    if pull is not None:
+        shape["draft"] = pull.draft
+        shape["pull_request"] = {
+            "url": repo_url(forge, repo, f"/pulls/{record.number}"),
+            "html_url": page,
+            "diff_url": f"{page}.diff",
+            "patch_url": f"{page}.patch",
+            "merged_at": pull.merged_at,
+        }
+    return shape
+
+
+def full_issue(forge: Forge, repo: Repo, record: Issue) -> Json:
+    return issue(forge, repo, record) | {"closed_by": _person(forge, record.closed_by_id)}
+
+
+def comment(forge: Forge, repo: Repo, record: Comment) -> Json:
+    thread = forge.store.get(Issue, record.issue_id)
+    url = repo_url(forge, repo, f"/issues/comments/{record.id}")
+    kind = "pull" if forge.store.one(Pull, "WHERE issue_id = ?", thread.id) else "issues"
+    return {
+        "url": url,
+        "html_url": html_url(forge, repo, f"/{kind}/{thread.number}#issuecomment-{record.id}"),
+        "issue_url": repo_url(forge, repo, f"/issues/{thread.number}"),
+        "id": record.id,
+        "node_id": node_id("IssueComment", record.id),
+        "user": _person(forge, record.user_id),
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "author_association": _association(forge, repo, record.user_id),
+        "body": record.body,
+        "reactions": _reactions(forge, "comment", record.id, url),
+        "performed_via_github_app": _via(forge, record.app_id),
+    }
+
+
+def _tip(forge: Forge, repo_id: int, ref: str, sha: str) -> Json:
+    repo = forge.store.get(Repo, repo_id)
+    owner = forge.owner(repo)
+    return {
+        "label": f"{owner.login}:{ref}",
+        "ref": ref,
+        "sha": sha,
+        "user": user(forge, owner),
+        "repo": repository(forge, repo),
+    }
+
+
+def pull_summary(forge: Forge, repo: Repo, record: Pull) -> Json:
+    """As in a list of pull requests."""
+    thread = forge.store.get(Issue, record.issue_id)
+    url = repo_url(forge, repo, f"/pulls/{thread.number}")
+    issue_url = repo_url(forge, repo, f"/issues/{thread.number}")
+    page = html_url(forge, repo, f"/pull/{thread.number}")
+    links = {
+        "self": url,
+        "html": page,
+        "issue": issue_url,
+        "comments": f"{issue_url}/comments",
+        "review_comments": f"{url}/comments",
+        "review_comment": repo_url(forge, repo, "/pulls/comments{/number}"),
+        "commits": f"{url}/commits",
+        "statuses": repo_url(forge, repo, f"/statuses/{record.head_sha}"),
+    }
+    return {
+        "url": url,
+        "id": record.id,
+        "node_id": node_id("PullRequest", record.id),
+        "html_url": page,
+        "diff_url": f"{page}.diff",
+        "patch_url": f"{page}.patch",
+        "issue_url": issue_url,
+        "number": thread.number,
+        "state": thread.state,
+        "locked": False,
+        "title": thread.title,
+        "user": _person(forge, thread.user_id),
+        "body": thread.body or None,
+        "created_at": thread.created_at,
+        "updated_at": thread.updated_at,
+        "closed_at": thread.closed_at,
+        "merged_at": record.merged_at,
+        "merge_commit_sha": record.merge_commit_sha,
+        "assignee": None,
+        "assignees": [],
+        "requested_reviewers": [],
+        "requested_teams": [],
+        "labels": [label(forge, repo, one) for one in forge.labels(thread)],
+        "milestone": None,
+        "draft": record.draft,
+        **{f"{name}_url": links[name] for name in ("commits", "review_comments", "review_comment", "comments")},
+        "statuses_url": links["statuses"],
+        "head": _tip(forge, record.head_repo_id, record.head_ref, record.head_sha),
+        "base": _tip(forge, record.repo_id, record.base_ref, record.base_sha),
+        "_links": {name: {"href": href} for name, href in links.items()},
+        "author_association": _association(forge, repo, thread.user_id),
+        "auto_merge": None,
+        "active_lock_reason": None,
+    }
+
+
+def pull(forge: Forge, repo: Repo, record: Pull, *, mergeable: bool | None, mergeable_state: str) -> Json:
+    """In full; `mergeable` is what a merge right now would find, None for a pull request that is not open."""
+    git = forge.git(repo)
+    start = git.merge_base(record.base_sha, record.head_sha) or record.base_sha
+    files = diff_commits(git, start, record.head_sha)
+    ahead, _ = git.ahead_behind(record.base_sha, record.head_sha)
+    return pull_summary(forge, repo, record) | {
+        "merged": record.merged_at is not None,
+        "mergeable": mergeable,
+        "rebaseable": False if mergeable is not None else None,
+        "mergeable_state": mergeable_state,
+        "merged_by": _person(forge, record.merged_by_id),
+        "comments": forge.store.count(Comment, "WHERE issue_id = ?", record.issue_id),
+        "review_comments": 0,
+        "maintainer_can_modify": False,
+        "commits": ahead,
+        "additions": sum(file.additions for file in files),
+        "deletions": sum(file.deletions for file in files),
+        "changed_files": len(files),
+    }
+
+
+def review(forge: Forge, repo: Repo, number: int, record: Review) -> Json:
+    page = html_url(forge, repo, f"/pull/{number}#pullrequestreview-{record.id}")
+    pull_url = repo_url(forge, repo, f"/pulls/{number}")
+    return {
+        "id": record.id,
+        "node_id": node_id("PullRequestReview", record.id),
+        "user": _person(forge, record.user_id),
+        "body": record.body,
+        "state": record.state,
+        "html_url": page,
+        "pull_request_url": pull_url,
+        "_links": {"html": {"href": page}, "pull_request": {"href": pull_url}},
+        "submitted_at": record.submitted_at,
+        "commit_id": record.commit_sha,
+        "author_association": _association(forge, repo, record.user_id),
+    }
+
+
+def check_run(forge: Forge, repo: Repo, record: CheckRun) -> Json:
+    url = repo_url(forge, repo, f"/check-runs/{record.id}")
+    page = html_url(forge, repo, f"/runs/{record.id}")
+    return {
+        "id": record.id,
+        "node_id": node_id("CheckRun", record.id),
+        "name": record.name,
+        "head_sha": record.head_sha,
+        "external_id": record.external_id,
+        "url": url,
+        "html_url": page,
+        "details_url": record.details_url or page,
+        "status": record.status,
+        "conclusion": record.conclusion,
+        "started_at": record.started_at,
+        "completed_at": record.completed_at,
+        "output": {
+            "title": record.title,
+            "summary": record.summary,
+            "text": record.text,
+            "annotations_count": len(json.loads(record.annotations_json)),
+            "annotations_url": f"{url}/annotations",
+        },
+        "check_suite": {"id": record.id},
+        "app": app(forge, forge.store.get(App, record.app_id)),
+        "pull_requests": _pulls_of(forge, repo, record.head_sha),
+    }
+
+
+def check_run_event(forge: Forge, repo: Repo, record: CheckRun) -> Json:
+    """In a webhook the check run carries its suite in full; here every run is a suite of its own."""
+    shape = check_run(forge, repo, record)
+    branch = forge.store.one(Pull, "WHERE repo_id = ? AND head_sha = ?", repo.id, record.head_sha)
+    shape["check_suite"] = {
+        "id": record.id,
+        "node_id": node_id("CheckSuite", record.id),
+        "head_branch": branch.head_ref if branch else None,
+        "head_sha": record.head_sha,
+        "status": record.status,
+        "conclusion": record.conclusion if record.conclusion != "skipped" else None,
+        "url": repo_url(forge, repo, f"/check-suites/{record.id}"),
+        "before": None,
+        "after": record.head_sha,
+        "pull_requests": shape["pull_requests"],
+        "app": shape["app"],
+        "created_at": record.started_at,
+        "updated_at": record.completed_at or record.started_at,
+    }
+    return shape
+
+
+def _pulls_of(forge: Forge, repo: Repo, head_sha: str) -> list[Json]:
+    short = {"id": repo.id, "url": repo_url(forge, repo), "name": repo.name}
+    clause = "JOIN issue ON issue.id = issue_id WHERE pull.repo_id = ? AND head_repo_id = ? AND head_sha = ?"
+    found = forge.store.all(Pull, f"{clause} AND state = 'open'", repo.id, repo.id, head_sha)
+    shapes = []
+    for one in found:
+        number = forge.store.get(Issue, one.issue_id).number
+        shapes.append(
+            {
+                "url": repo_url(forge, repo, f"/pulls/{number}"),
+                "id": one.id,
+                "number": number,
+                "head": {"ref": one.head_ref, "sha": one.head_sha, "repo": short},
+                "base": {"ref": one.base_ref, "sha": one.base_sha, "repo": short},
+            }
+        )
+    return shapes
+
+
+def status(forge: Forge, repo: Repo, record: Status) -> Json:
+    creator = _person(forge, record.creator_id)
+    return {
+        "url": repo_url(forge, repo, f"/statuses/{record.sha}"),
+        "avatar_url": creator["avatar_url"] if creator else None,
+        "id": record.id,
+        "node_id": node_id("StatusContext", record.id),
+        "state": record.state,
+        "description": record.description or None,
+        "target_url": record.target_url or None,
+        "context": record.context,
+        "created_at": record.created_at,
+        "updated_at": record.created_at,
+        "creator": creator,
+    }
