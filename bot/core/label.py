@@ -13,11 +13,15 @@ class Label:
     color: str  # six hexadecimal digits, without #
 
 
+HOLD = Label(name="on hold", color="fef2c0")
+STOPPED = Label(name="merging stopped", color="b60205")  # on an open issue: nothing is merged until it is closed
+
 _COLORS = {
     State.PROPOSING: "d4c5f9",
     State.MEASURING: "fbca04",
     State.CONFIRMING: "1d76db",
     State.LANDING: "0e8a16",
+    State.PROVEN: "0e8a16",
     State.MERGED: "5319e7",
     State.REJECTED: "bfbfbf",
     State.CRASHED: "b60205",
@@ -27,6 +31,7 @@ _COLORS = {
 # success before the merge, because a branch rule may ask for the check; neutral for a rejection, which is a result.
 _CONCLUSIONS = {
     State.LANDING: "success",
+    State.PROVEN: "success",
     State.MERGED: "success",
     State.REJECTED: "neutral",
     State.CRASHED: "failure",

@@ -35,6 +35,7 @@ class State(StrEnum):
     MEASURING = "measuring"
     CONFIRMING = "confirming"
     LANDING = "landing"
+    PROVEN = "proven"  # better by the numbers, and left open: a person, or the forge's rules, must let it in
     MERGED = "merged"
     REJECTED = "rejected"  # measured, not proven better
     CRASHED = "crashed"  # train.py did not finish, or left nothing that could be scored
@@ -42,7 +43,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self in (State.MERGED, State.REJECTED, State.CRASHED, State.ABANDONED)
+        return self in (State.PROVEN, State.MERGED, State.REJECTED, State.CRASHED, State.ABANDONED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,7 @@ class MeasuredRun:
     base_sha: str
     commit_sha: str
     run: Run
+    shared: bool = False  # a baseline run that was there before this experiment wanted it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,18 +173,22 @@ class Experiment:
     branch: str = ""
     pull_number: int | None = None
     head_sha: str = ""
-    base_sha: str = ""
+    head_tree_sha: str = ""
+    base_sha: str = ""  # the commit of main that the head is built on, and is compared with
+    base_tree_sha: str = ""
+    contract_digest: str = ""
     merge_sha: str = ""
     diff: str = ""  # unified diff of the proposal, at most 60,000 characters
     runs: tuple[MeasuredRun, ...] = ()
     decision: Decision | None = None
+    held: bool = False  # a person asked to wait
     reason: str = ""  # how it ended, one sentence
     ended_utc: str = ""
 
     @property
     def gpu_s(self) -> float:
         """Slot seconds this experiment used, baseline runs that it caused included."""
-        return sum(measured.run.wall_s for measured in self.runs)
+        return sum(measured.run.wall_s for measured in self.runs if not measured.shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,3 +230,35 @@ class LedgerRow:
     started_utc: str
     ended_utc: str
     runs: tuple[MeasuredRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An experiment that was asked for. `id` names it for ever: its branch, its markers, its workflow."""
+
+    id: str
+    repository: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPlan:
+    """A series of experiments that was asked for, and where to say how it goes."""
+
+    id: str
+    repository: str
+    requested_by: str
+    issue_number: int
+    experiments: int
+    hours: float
+    parallel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """How a campaign goes: its experiments so far, oldest first, and why it ended."""
+
+    plan: CampaignPlan
+    started_utc: str
+    results: tuple[Experiment, ...] = ()
+    reason: str = ""  # one sentence; empty while it runs

@@ -6,6 +6,7 @@ commits a fixed date, so that making one again yields the same hash. PyGithub's 
 POSTs; the engine repeats whole steps instead.
 """
 
+from base64 import b64decode
 from dataclasses import dataclass
 
 import github
@@ -14,8 +15,9 @@ from github.GitCommit import GitCommit
 from github.GithubException import GithubException, UnknownObjectException
 from github.InputGitAuthor import InputGitAuthor
 from github.InputGitTreeElement import InputGitTreeElement
-from github.IssueComment import IssueComment
 from github.Repository import Repository
+
+from bot.core.scope import Change
 
 WRITERS = ("write", "maintain", "admin")
 
@@ -82,14 +84,43 @@ class Forge:
         tree = self.repo.get_git_tree(sha, recursive=True)
         return {entry.path: entry.mode for entry in tree.tree if entry.type != "tree"}
 
-    def changed_paths(self, *, base_sha: str, head_sha: str) -> dict[str, str]:
-        """Files that differ between two commits: path -> status (added, modified, removed, renamed ...)."""
-        changed: dict[str, str] = {}
-        for file in self.repo.compare(base_sha, head_sha).files:
-            changed[file.filename] = file.status
-            if file.status == "renamed" and file.previous_filename:
-                changed[file.previous_filename] = "removed"
-        return changed
+    def blobs(self, *, sha: str) -> dict[str, str]:
+        """Every file at a commit: path -> hash of its content."""
+        tree = self.repo.get_git_tree(sha, recursive=True)
+        return {entry.path: entry.sha for entry in tree.tree if entry.type != "tree"}
+
+    def blob(self, sha: str) -> str:
+        """The text of one content hash; bytes that are not UTF-8 come back as replacement characters."""
+        return b64decode(self.repo.get_git_blob(sha).content).decode("utf-8", "replace")
+
+    def changes(self, *, base_sha: str, head_sha: str) -> list[Change]:
+        """How the trees of two commits differ. A rename is a deletion and a new file."""
+        entries = []
+        for sha in (base_sha, head_sha):
+            tree = self.repo.get_git_tree(sha, recursive=True)
+            entries.append({entry.path: (entry.mode, entry.sha) for entry in tree.tree if entry.type != "tree"})
+        before, after = entries
+        lines = {file.filename: file.changes for file in self.repo.compare(base_sha, head_sha).files}
+        return [
+            Change(
+                path=path,
+                old_mode=before[path][0] if path in before else None,
+                new_mode=after[path][0] if path in after else None,
+                lines=lines.get(path, 0),
+            )
+            for path in sorted({*before, *after})
+            if before.get(path) != after.get(path)
+        ]
+
+    def merge_base(self, head_sha: str) -> Commit:
+        """The newest commit of the default branch that `head_sha` is built on."""
+        base = self.repo.compare(self.default_branch, head_sha).merge_base_commit.commit
+        return Commit(sha=base.sha, tree_sha=base.tree.sha)
+
+    def is_update_of(self, head_sha: str, old_head_sha: str) -> bool:
+        """Whether a commit is the merge that brings `old_head_sha` up to date with another branch."""
+        parents = self.repo.get_git_commit(head_sha).parents
+        return len(parents) == 2 and parents[0].sha == old_head_sha
 
     def pull(self, number: int) -> PullState:
         pull = self.repo.get_pull(number)
@@ -186,28 +217,23 @@ class Forge:
         if pull.state == "open":
             pull.edit(state="closed")
 
-    def delete_branch(self, branch: str) -> None:
+    def delete_branch(self, branch: str, *, at_sha: str) -> None:
+        """Delete a branch that still is where we left it; a person's later push stays."""
         try:
-            self.repo.get_git_ref(f"heads/{branch}").delete()
+            ref = self.repo.get_git_ref(f"heads/{branch}")
+            if ref.object.sha == at_sha:
+                ref.delete()
         except UnknownObjectException:
             return
 
-    # -- what people read ---------------------------------------------------------------------------------------
-
     def comment(self, number: int, *, marker: str, body: str) -> None:
-        """The one comment with this hidden marker on an issue or pull request: written, or edited in place."""
-        text = f"{body}\n\n{marker}"
-        mine = self._find_comment(number, marker)
-        if mine is None:
-            self.repo.get_issue(number).create_comment(text)
-        elif mine.body != text:
-            mine.edit(text)
-
-    def _find_comment(self, number: int, marker: str) -> IssueComment | None:
+        """Our one comment that begins with this hidden marker: written, or edited in place."""
         for comment in self.repo.get_issue(number).get_comments():
-            if comment.body.rstrip().endswith(marker) and comment.user.login == self.login:
-                return comment
-        return None
+            if comment.body.startswith(marker) and comment.user.login == self.login:
+                if comment.body != body:
+                    comment.edit(body)
+                return
+        self.repo.get_issue(number).create_comment(body)
 
     def react(self, number: int, comment_id: int | None, reaction: str) -> None:
         """React to a comment, or to the issue itself. The forge keeps one reaction of a kind per person."""
@@ -224,13 +250,37 @@ class Forge:
         for other in on_it:
             if other.startswith(prefix) and other != name:
                 issue.remove_from_labels(other)
-        if name in on_it:
-            return
+        if name not in on_it:
+            self._ensure_label(name, color)
+            issue.add_to_labels(name)
+
+    def tag(self, number: int, *, name: str, color: str, on: bool) -> None:
+        """Put one label on an issue or pull request, or take it off."""
+        issue = self.repo.get_issue(number)
+        has = name in {label.name for label in issue.labels}
+        if on and not has:
+            self._ensure_label(name, color)
+            issue.add_to_labels(name)
+        elif has and not on:
+            issue.remove_from_labels(name)
+
+    def _ensure_label(self, name: str, color: str) -> None:
         try:
             self.repo.get_label(name)
         except UnknownObjectException:
             self.repo.create_label(name, color)
-        issue.add_to_labels(name)
+
+    def open_issue_with(self, label: str) -> int | None:
+        """The number of an open issue that has this label."""
+        for issue in self.repo.get_issues(state="open", labels=[label]):
+            return int(issue.number)
+        return None
+
+    def open_issue(self, *, title: str, body: str, label: str, color: str) -> None:
+        """Open an issue with a label, unless one with that label is open."""
+        if self.open_issue_with(label) is None:
+            self._ensure_label(label, color)
+            self.repo.create_issue(title=title, body=body, labels=[label])
 
     def check(
         self, *, head_sha: str, external_id: str, conclusion: str | None, title: str, summary: str, text: str

@@ -6,7 +6,7 @@ the field would try, then Optuna's tree-structured Parzen estimator (Bergstra et
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,7 +18,10 @@ from bot.core.priors import Prior, Shape, candidate_values, first_values, is_pro
 from bot.core.trials import Trial, Trials, read_trials
 
 _TITLE_LENGTH = 72
-_PATIENCE = 0.5  # interest left in a constant after each attempt in a row that did not help
+_CROWDED = 0.2  # interest left in a constant for each experiment in flight on it
+_FLAT = 0.25  # for each attempt that made no difference: the constant does not matter much here
+_STEEP = 0.7  # for each one that did harm: the constant matters, and the other way may help
+_BRACKETED = 0.3  # when both ways were tried without a gain: the optimum is near
 _TRIALS_SHOWN = 3
 
 
@@ -115,13 +118,17 @@ class _Search:
         return [value for value in pool if value not in seen] or pool
 
     def _interest(self, constant: Constant) -> float:
-        interest = prior_of(constant).weight ** 2 * 0.2 ** self.trials.waiting.get(constant.name, 0)
+        """How much a run of this constant is worth, relative to others."""
+        interest = prior_of(constant).weight * _CROWDED ** self.trials.waiting.get(constant.name, 0)
+        sides: set[bool] = set()
         for trial in self.trials.by_name.get(constant.name, ()):
             if trial.row.state is State.MERGED:
                 return 2 * interest
-            near_miss = trial.row.gain is not None and trial.row.gain > 0
-            interest *= math.sqrt(_PATIENCE) if near_miss else _PATIENCE
-        return max(interest, 1e-9)
+            sides.add(trial.value > constant.value)
+            gain, error = trial.row.gain, trial.row.standard_error or 0.0
+            flat = gain is not None and abs(gain) <= 2 * error
+            interest *= _FLAT if flat else _STEEP
+        return interest * (_BRACKETED if len(sides) == 2 else 1.0)
 
     def _value(self, constant: Constant, pool: Sequence[Value]) -> Value:
         prior = prior_of(constant)
@@ -132,7 +139,13 @@ class _Search:
                 return self.rng.choices(firsts, weights=[0.4**rank for rank in range(len(firsts))])[0]
         if not trials or len(pool) == 1:
             return self.rng.choice(list(pool))
-        sampled = _sample(constant=constant, pool=pool, trials=trials, seed=self.rng.randrange(2**32))
+        sampled = _sample(
+            constant=constant,
+            pool=pool,
+            levels=self.trials.levels[constant.name],
+            broken=[trial.value for trial in trials if trial.level is None],
+            seed=self.rng.randrange(2**32),
+        )
         logarithmic = _is_logarithmic(constant, pool)
         return min(pool, key=lambda value: abs(_coordinate(value, logarithmic) - sampled))
 
@@ -158,7 +171,9 @@ def _level(trial: Trial | None) -> float:
     return -math.inf if trial is None or trial.level is None else trial.level
 
 
-def _sample(*, constant: Constant, pool: Sequence[Value], trials: Sequence[Trial], seed: int) -> float:
+def _sample(
+    *, constant: Constant, pool: Sequence[Value], levels: Mapping[Value, float], broken: Sequence[Value], seed: int
+) -> float:
     """Where the Parzen estimator would look next, as a coordinate: the logarithm of a value that acts by ratio."""
     import optuna  # slow to import, and most processes of the bot never tune
     from optuna.distributions import BaseDistribution, FloatDistribution
@@ -168,11 +183,10 @@ def _sample(*, constant: Constant, pool: Sequence[Value], trials: Sequence[Trial
     logarithmic = _is_logarithmic(constant, pool)
     reach = [_coordinate(value, logarithmic) for value in (*pool, constant.value)]
     space: dict[str, BaseDistribution] = {constant.name: FloatDistribution(min(reach), max(reach))}
-    measured = [trial.level for trial in trials if trial.level is not None]
-    broken = min([0.0, *measured]) - (max([0.0, *measured]) - min([0.0, *measured]) or 1.0)
-    points = [(constant.value, 0.0), *((t.value, broken if t.level is None else t.level) for t in trials)]
+    worst, best = min(levels.values()), max(levels.values())
+    crash = worst - (best - worst or 1.0)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(n_startup_trials=1, seed=seed))
-    for value, level in points:
+    for value, level in [*levels.items(), *((value, crash) for value in broken)]:
         if logarithmic and value <= 0:
             continue
         at = _coordinate(value, logarithmic)
@@ -194,15 +208,15 @@ def _expected_gain(chosen: dict[str, Value], constants: dict[str, Constant], tri
     total = 0.0
     for name, value in chosen.items():
         constant = constants[name]
-        points = [(t.value, t.level) for t in trials.by_name.get(name, ()) if t.level is not None]
-        if not points:
+        points = trials.levels.get(name, {})
+        if len(points) < 2:  # today's own, at 0, says nothing
             return None
-        logarithmic = min(value, constant.value, *(at for at, _ in points)) > 0
+        logarithmic = min(value, *points) > 0
         here = _coordinate(value, logarithmic)
         width = abs(here - _coordinate(constant.value, logarithmic)) or 1.0
         weighted = [
             (math.exp(-0.5 * ((_coordinate(at, logarithmic) - here) / width) ** 2), level)
-            for at, level in (*points, (constant.value, 0.0))
+            for at, level in points.items()
         ]
         total += sum(w * level for w, level in weighted) / sum(w for w, _ in weighted)
     return total

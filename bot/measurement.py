@@ -1,0 +1,188 @@
+"""Runs as durable jobs: one workflow per run, on the queue of its hardware class.
+
+A run's workflow id is its identity: tree, seed, attempt. Asking for a run that was done, or is under way for another
+experiment, gives that one. So main's runs are shared by all experiments built on it, and a merged candidate's
+confirmation runs are the new main's baseline without being run again.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dbos import DBOS, SetWorkflowID, WorkflowStatus
+
+from bot.core.contract import Contract
+from bot.core.figures import LiveRun
+from bot.core.model import Decision, Experiment, MeasuredRun, Side, Stage, State
+from bot.edge import slot
+from bot.engine import SERIALIZER, slot_queue
+from bot.lab import lab, patient_step
+from bot.publication import show_progress
+from runner.protocol import Phase, Progress, Request, Run, Source, Status
+
+ATTEMPTS = 3  # of a run that failed through no fault of the candidate
+FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """What was measured of one tree before. `burnt` seeds were screening runs: selected for being lucky."""
+
+    runs: tuple[Run, ...]
+    burnt: tuple[int, ...]
+
+
+SERIALIZER.register(Pool)
+
+
+def run_id(tree_sha: str, seed: int, attempt: int = 1) -> str:
+    return f"run-{tree_sha[:20]}-s{seed}" + (f"-a{attempt}" if attempt > 1 else "")
+
+
+@DBOS.workflow(name="run", max_recovery_attempts=ATTEMPTS)
+async def one_run(request: Request, screening: bool) -> Run:
+    """One training of one tree with one seed, in a slot of this machine."""
+    return await _measure(request)
+
+
+@DBOS.step(name="measure", preemptible=True)
+async def _measure(request: Request) -> Run:
+    told = 0.0
+
+    async def tell(progress: Progress) -> None:
+        nonlocal told
+        if progress.phase is Phase.DONE or time.monotonic() - told >= 1.0:
+            told = time.monotonic()
+            await DBOS.set_event_async("progress", progress)
+
+    return await slot.measure(request, on_progress=tell)
+
+
+@DBOS.step(name="pool")
+def pool(tree_sha: str) -> Pool:
+    """The finished runs of a tree, so that nothing is measured twice."""
+    runs, burnt = [], []
+    for status in DBOS.list_workflows(workflow_id_prefix=run_id(tree_sha, 0)[:-1], status="SUCCESS"):
+        run = status.output
+        if isinstance(run, Run) and run.status is Status.OK and status.input is not None:
+            runs.append(run)
+            if status.input["args"][1]:
+                burnt.append(run.seed)
+    return Pool(runs=tuple(runs), burnt=tuple(sorted(burnt)))
+
+
+def measure(x: Experiment, contract: Contract, decision: Decision) -> Experiment:
+    """Do the runs a decision asks for, candidate and main side by side, and add them to the experiment."""
+    stage = Stage.CONFIRM if x.state is State.CONFIRMING else Stage.SCREEN
+    known = set()
+    wanted = []
+    for index in range(max(len(decision.candidate_seeds), len(decision.baseline_seeds))):
+        for side, seeds in ((Side.CANDIDATE, decision.candidate_seeds), (Side.BASELINE, decision.baseline_seeds)):
+            if index < len(seeds):
+                wanted.append((side, seeds[index]))
+    for attempt in range(1, ATTEMPTS + 1):
+        ids = [_start(x, contract, side, seed, stage, attempt) for side, seed in wanted]
+        retry = []
+        for (side, seed), identity, run in zip(wanted, ids, watch(x, contract, ids), strict=True):
+            if run.status is Status.INFRASTRUCTURE and attempt < ATTEMPTS:
+                retry.append((side, seed))
+            elif identity not in known:
+                known.add(identity)
+                x = replace(x, runs=(*x.runs, _measured(x, side, stage, run)))
+        wanted = retry
+        if not wanted:
+            break
+    return x
+
+
+def _measured(x: Experiment, side: Side, stage: Stage, run: Run) -> MeasuredRun:
+    candidate = side is Side.CANDIDATE
+    if run.status is Status.OK and run.tree_sha != (x.head_tree_sha if candidate else x.base_tree_sha):
+        reason = "the branch changes files that the contract does not allow, so what was measured is not the branch"
+        run = replace(run, status=Status.INVALID, metric=None, reason=reason)
+    return MeasuredRun(
+        side=side,
+        stage=stage if candidate else None,
+        base_sha=x.base_sha,
+        commit_sha=x.head_sha if candidate else x.base_sha,
+        run=run,
+    )
+
+
+def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stage, attempt: int) -> str:
+    candidate = side is Side.CANDIDATE
+    identity = run_id(x.head_tree_sha if candidate else x.base_tree_sha, seed, attempt)
+    request = Request(
+        run_id=identity,
+        source=Source(
+            git_url=clone_url(x.repository),
+            base_sha=x.base_sha,
+            head_sha=x.head_sha if candidate else x.base_sha,
+            allowed=contract.allow,
+        ),
+        task=contract.task,
+        seed=seed,
+        sandbox=contract.sandbox,
+        cache_dir=str(lab().cache),
+        hardware_class=contract.hardware_class,
+    )
+    with SetWorkflowID(identity):
+        DBOS.enqueue_workflow(
+            slot_queue(contract.hardware_class), one_run, request, candidate and stage is Stage.SCREEN
+        )
+    return identity
+
+
+@patient_step("clone_url")
+def clone_url(repository: str) -> str:
+    return lab().access.forge(repository).clone_url
+
+
+@patient_step("watch")
+def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
+    """Wait for runs, and keep the pull request's check up to date meanwhile; the runs in the order of `ids`.
+
+    When a person closes the pull request, the candidate's runs are stopped, since nobody else needs them.
+    """
+    shown_s = -math.inf
+    while True:
+        statuses = {status.workflow_id: status for status in DBOS.list_workflows(workflow_ids=ids)}
+        waiting = [identity for identity in ids if statuses[identity].status not in FINISHED]
+        if not waiting:
+            return [_result(identity, statuses[identity]) for identity in ids]
+        if time.monotonic() - shown_s >= lab().progress_s:
+            shown_s = time.monotonic()
+            live = [_live(x, identity, statuses[identity]) for identity in waiting]
+            if not show_progress(x, contract, live, _eta_s(live)):
+                mine = run_id(x.head_tree_sha, 0)[:-1]
+                DBOS.cancel_workflows([identity for identity in waiting if identity.startswith(mine)])
+        time.sleep(0.3)
+
+
+def _live(x: Experiment, identity: str, status: WorkflowStatus) -> LiveRun:
+    request = _request(status)
+    progress = DBOS.get_event(identity, "progress", timeout_seconds=0)
+    side = Side.CANDIDATE if request.source.head_sha != request.source.base_sha else Side.BASELINE
+    known = progress if isinstance(progress, Progress) else Progress(phase=Phase.QUEUED)
+    return LiveRun(side=side, seed=request.seed, slot=request.hardware_class, progress=known)
+
+
+def _eta_s(live: Sequence[LiveRun]) -> float | None:
+    """When the slowest of them will be done, as far as they know."""
+    known = [run.progress.eta_s for run in live if run.progress.eta_s is not None]
+    return max(known, default=None)
+
+
+def _request(status: WorkflowStatus) -> Request:
+    request = status.input["args"][0] if status.input else None
+    if not isinstance(request, Request):
+        raise TypeError(f"{status.workflow_id} is not a run")
+    return request
+
+
+def _result(identity: str, status: WorkflowStatus) -> Run:
+    if isinstance(status.output, Run):
+        return status.output
+    said = "it was stopped" if status.status == "CANCELLED" else str(status.error or status.status)
+    return replace(slot.failed_run(_request(status), said[:300]), run_id=identity)
