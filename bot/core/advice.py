@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from bot.core.document import shown
+
 RELATIVE_PATH = r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$"
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
@@ -43,7 +45,7 @@ def sentence(error: ErrorDetails, *, keys: list[str]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         unknown = str(error["loc"][-1])
-        return f"unknown key `{_short(unknown)}`: {did_you_mean(unknown, keys) or 'use one of ' + ', '.join(keys)}"
+        return f"unknown key `{shown(unknown)}`: {did_you_mean(unknown, keys) or 'use one of ' + ', '.join(keys)}"
     if kind == "missing":
         return "this key is required: add it"
     if kind in ("literal_error", "enum"):
@@ -52,7 +54,7 @@ def sentence(error: ErrorDetails, *, keys: list[str]) -> str:
         return _PATTERNS[str(context["pattern"])]
     if kind == "value_error":
         return str(context["error"])
-    return _TYPES[kind].format(**context) + f", not `{_short(error['input'])}`"
+    return _TYPES[kind].format(**context) + f", not `{shown(error['input'])}`"
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
@@ -63,9 +65,4 @@ def did_you_mean(word: str, known: list[str]) -> str:
 def _choice(written: Any, expected: str) -> str:
     known = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
     advice = did_you_mean(str(written), known) or "use one of " + ", ".join(known)
-    return f"`{_short(written)}` is not known here: {advice}"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return f"`{shown(written)}` is not known here: {advice}"

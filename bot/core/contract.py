@@ -82,7 +82,9 @@ class Contract:
 def parse(text: str) -> Contract | list[Problem]:
     """The contract in `text`, or all that is wrong with it in the order of its lines. Never raises."""
     document = read(text)
-    if document.problems and document.value is None:
+    if document.value is None:
+        if not document.problems:
+            document.report((), "the contract is empty: docs/contract.md shows the shortest one")
         return document.problems
     try:
         file = FILE.validate_json(json.dumps(document.value), strict=True)
@@ -172,7 +174,7 @@ def _check_patterns(document: Document) -> None:
     for position, message in wrong.items():
         if message:
             document.report(("paths", "allow", position), message)
-    if patterns and all(pattern.startswith("!") for _, pattern in patterns):
+    if sound and all(pattern.startswith("!") for _, pattern in sound):
         document.report(("paths", "allow"), "these patterns only take away: name the files that a proposal may edit")
 
 

@@ -59,7 +59,13 @@ class Document:
 
 
 def dotted(place: Place) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in place).removeprefix(".")
+
+
+def shown(value: object) -> str:
+    """What somebody wrote, short and on one line."""
+    text = "".join(character if character.isprintable() else " " for character in str(value))
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def read(text: str) -> Document:

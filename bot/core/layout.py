@@ -5,6 +5,7 @@ docs/contract.md and contract.schema.json are generated from these classes.
 
 import dataclasses
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
@@ -73,8 +74,6 @@ def _no_default(schema: dict[str, Any]) -> None:
     config=_CONFIG | {"json_schema_extra": {"minProperties": 1, "maxProperties": 1}},
 )
 class BudgetSection:
-    """What one training may use: `steps` or `seconds`."""
-
     steps: Annotated[
         int,
         Field(
@@ -95,7 +94,7 @@ class TaskSection:
     preset: Annotated[Literal["cpu", "gpu"], Field(description="Which constants of the task's code to use.")] = "cpu"
     budget: Annotated[
         BudgetSection,
-        Field(description="`{steps: 400}` or `{seconds: 300}`.", json_schema_extra={"default": {"steps": 400}}),
+        Field(description="What one training may use: one of the two.", json_schema_extra={"default": {"steps": 400}}),
     ] = BudgetSection(steps=400)
     timeout_s: Annotated[float, Field(gt=0, le=172_800, description="A run is killed after this many seconds.")] = 300.0
     memory_mib: Annotated[int, Field(ge=256, le=4_194_304, description="Memory of one run.")] = 4096
@@ -125,12 +124,20 @@ class PathsSection:
 def _policy_keys() -> dict[str, Any]:
     """Every setting of the policy as a key; `repeatable` is a key of its own because the runs depend on it too."""
     types = get_type_hints(PolicySettings, include_extras=True)
-    limits = {int: Field(ge=0, le=10_000), float: Field(ge=0, le=1_000_000)}
-    settings = [setting for setting in dataclasses.fields(PolicySettings) if setting.name != "repeatable"]
-    return {
-        setting.name: (Annotated[types[setting.name], limits.get(types[setting.name], Field())], setting.default)
-        for setting in settings
-    }
+    keys = {}
+    for setting in dataclasses.fields(PolicySettings):
+        if setting.name != "repeatable":
+            kind = types[setting.name]
+            keys[setting.name] = (
+                kind,
+                Field(
+                    setting.default,
+                    ge=0 if kind in (int, float) else None,  # PolicySettings itself checks the rest
+                    le=10_000 if kind is int else None,
+                    description=setting.metadata.get("description"),
+                ),
+            )
+    return keys
 
 
 class PolicySection(create_model("PolicyKeys", __config__=_CONFIG, **_policy_keys())):  # type: ignore[misc]  # its keys are PolicySettings'
@@ -173,14 +180,28 @@ class File:
 FILE = TypeAdapter(File)
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return json_schema()
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the file, for editors. What compares two keys is left to the parser."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **FILE.json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_untitled(FILE.json_schema())}
+
+
+def _untitled(schema: Any) -> Any:
+    """Without pydantic's titles, which repeat the keys."""
+    if isinstance(schema, list):
+        return [_untitled(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _untitled(part) for key, part in schema.items() if not (key == "title" and isinstance(part, str))}
 
 
 def keys(place: Place) -> list[str]:
     """The keys that may stand at `place`."""
-    schema = json_schema()
+    schema = _schema()
     here = schema
     for part in place:
         here = here.get("properties", {}).get(part, {})

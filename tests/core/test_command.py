@@ -85,6 +85,7 @@ def test_commands_on_pull_requests(comment: str, expected: Command) -> None:
         "- list\n  ```\n  /rerun\n  ```",
         "    /rerun",
         "\t/rerun",
+        "shown as text, but hard to tell from code\n    /rerun",
         "`\n/rerun\n`",
         "some `code\n/rerun` there",
         "<!--\n/rerun\n-->",
