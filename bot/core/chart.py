@@ -4,7 +4,7 @@ Grey dots are experiments that were closed, coloured ones were merged; the line 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -30,14 +30,14 @@ class Point:
     standard_error: float | None = None
 
 
-def from_results(results: Iterable[Result]) -> list[Point]:
+def from_results(results: Sequence[Result]) -> list[Point]:
     """The points of results.tsv, with main before the first experiment as the first of them where it is known."""
     points = [
         Point(value=r.metric, kept=r.status == "keep", label=r.description, standard_error=r.standard_error)
         for r in results
         if r.state != "abandoned"
     ]
-    before = next((r.before for r in results if r.before is not None), None) if isinstance(results, Sequence) else None
+    before = next((r.before for r in results if r.before is not None), None)
     return [*_start(before), *points]
 
 

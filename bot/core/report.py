@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bot.core.changes import Changes, changes
+from bot.core.command import GRAMMAR, Thread
 from bot.core.curve import curve
 from bot.core.figures import LiveRun, Terms, bound, estimate_of, figures, live_table, log, runs_table, sha, unit
 from bot.core.model import Action, Estimate, Experiment, Kind, Proposal, Side, State
@@ -16,11 +17,6 @@ CHECK_LIMIT = 65_535  # bytes, summary and text each
 MOST_FILES_SHOWN = 40
 MOST_CONSTANTS_SHOWN = 40
 CONTRACT_PATH = ".github/nightlab.yml"
-COMMANDS = (
-    ("/experiment stop", "ends this experiment now and closes the pull request"),
-    ("/experiment retry", "measures again from the start, for instance after a fault of the machine"),
-)
-
 READING = (
     "<sub>*E* grows as runs speak for “better than main” and shrinks as they speak against it. "
     "The gain is for this validation data, budget and hardware class; whether it transfers to other data or a larger "
@@ -132,6 +128,7 @@ def _state(experiment: Experiment, terms: Terms) -> str:
         State.MEASURING: f"Measuring, {done} of at most {policy.n_max} candidate runs done",
         State.CONFIRMING: f"Confirming, {confirmed} of at least {policy.n_confirm} confirmation runs done",
         State.LANDING: "Landing",
+        State.PROVEN: "Proven, and left to a person",
         State.MERGED: "Merged",
         State.REJECTED: "Closed",
         State.CRASHED: "Closed after a crash",
@@ -178,6 +175,8 @@ def _next(experiment: Experiment, terms: Terms, eta_s: float | None) -> str:
 
 def _next_step(experiment: Experiment, terms: Terms) -> str:
     decision = experiment.decision
+    if experiment.held:
+        return "nothing is merged or closed until somebody writes `/resume`"
     if experiment.state is State.PROPOSING:
         return "a hypothesis with its edits, as a pull request"
     if experiment.state is State.LANDING:
@@ -252,8 +251,9 @@ def _judged(proposal: Proposal, terms: Terms) -> str:
 
 
 def _commands() -> str:
-    lines = [f"- Comment `{command}`: {effect}." for command, effect in COMMANDS]
-    return "\n".join([*lines, "- Close the pull request: the bot stops measuring it and records that you did."])
+    """What a comment here may say; closing the pull request by hand is understood too."""
+    lines = [f"- {code(rule.usage)}: {rule.meaning}" for rule in GRAMMAR if Thread.PULL in rule.threads]
+    return "\n".join([*lines, "- Close or merge it by hand: the bot stops measuring and records that you did."])
 
 
 def _asked(experiment: Experiment) -> str:

@@ -15,10 +15,12 @@ MARKER_PREFIX = "<!-- nightlab:"
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _UNSAFE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}  # controls, bidi and zero-width marks, surrogates, separators
 _ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}  # $ starts a formula, and a backslash does not stop it
-_INLINE = re.compile(r"[&<>$]|[\\`*\[\]|~!]|(?<![^\W_])_|_(?![^\W_])")
-_LEADING = re.compile(r"[-+=#/:]|\d+(?=[.)](?: |$))")  # at a line's start: a list, a heading, a rule, a command
 # What GitHub turns into a link by itself: a mention or e-mail, an issue, a web address.
-_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|GH-(?=\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
+_ACTIVE = re.compile(
+    rf"[&<>$]|[\\`*\[\]|~!]|(?<![^\W_])_|_(?![^\W_])|(?P<reference>{_REFERENCE.pattern})", re.IGNORECASE
+)
+_LEADING = re.compile(r"[-+=#/:]|\d+(?=[.)](?: |$))")  # at a line's start: a list, a heading, a rule, a command
 _SKIP_CI = re.compile(r"\[(?=\s*(?:skip|no|ci|actions)\b)", re.IGNORECASE)
 _BREAK = "&#8203;"  # a zero-width space, written so that it can be seen in the source
 
@@ -31,7 +33,7 @@ def marker(experiment_id: str) -> str:
 def printable(text: str) -> str:
     """`text` without terminal escapes and invisible characters; newlines stay and tabs become spaces."""
     text = _ANSI.sub("", text).replace("\r\n", "\n").replace("\t", "    ")
-    return "".join(c if c == "\n" or unicodedata.category(c) not in _UNSAFE else "" for c in text)
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in _UNSAFE)
 
 
 def clipped(text: str, limit: int) -> str:
@@ -53,15 +55,15 @@ def neutral(text: str, limit: int = 500) -> str:
     """
 
     def escape(match: re.Match[str]) -> str:
-        return _ENTITY.get(match[0], "\\" + match[0])
+        return match[0] + _BREAK if match["reference"] else _ENTITY.get(match[0], "\\" + match[0])
 
     shown = line(text, limit)
     leading = _LEADING.match(shown)
-    escaped = _INLINE.sub(escape, shown)
+    escaped = _ACTIVE.sub(escape, shown)
     if leading:
         head = leading[0]
         escaped = f"{head}\\{escaped[len(head) :]}" if head[0].isdigit() else "\\" + escaped
-    return _REFERENCE.sub(lambda match: match[0] + _BREAK, escaped)
+    return escaped
 
 
 def code(text: str, limit: int = 120) -> str:
@@ -89,7 +91,7 @@ def plain(text: str, limit: int = 500) -> str:
     message.
     """
     shown = _REFERENCE.sub(lambda match: match[0] + " ", line(text, limit))
-    return re.sub(r"-{3,}", "--", _SKIP_CI.sub("(", shown))
+    return clipped(re.sub(r"-{3,}", "--", _SKIP_CI.sub("(", shown)), limit)
 
 
 def wrapped(text: str, limit: int = 3000) -> str:

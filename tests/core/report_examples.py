@@ -155,7 +155,8 @@ MEASURING = replace(
     runs=SCREENING,
     decision=Decision(
         action=Action.MEASURE,
-        reason="undecided after 2 pairs: 0.0043 ± 0.0002 bpb better than main, E = 2.1 (2.5 needed to start confirming)",
+        reason="undecided after 2 pairs: 0.0043 ± 0.0002 bpb better than main, "
+        "E = 2.1 (2.5 needed to start confirming)",
         estimate=replace(
             ESTIMATE,
             difference=-0.0043,
@@ -191,7 +192,8 @@ PROVEN = replace(
     runs=(*SCREENING, *CONFIRMING),
     decision=Decision(
         action=Action.MERGE,
-        reason="proven better by 8 pairs, 6 of them to confirm: 0.00373 ± 0.00017 bpb better than main, E = 413 (10 needed)",
+        reason="proven better by 8 pairs, 6 of them to confirm: 0.00373 ± 0.00017 bpb better than main, "
+        "E = 413 (10 needed)",
         estimate=ESTIMATE,
     ),
 )
@@ -204,7 +206,8 @@ REJECTED = replace(
     runs=SCREENING,
     decision=Decision(
         action=Action.REJECT,
-        reason="not proven better after 2 pairs: 0.0011 ± 0.0006 bpb worse than main (futility: it must look 0.0004 bpb better to go on)",
+        reason="not proven better after 2 pairs: 0.0011 ± 0.0006 bpb worse than main "
+        "(futility: it must look 0.0004 bpb better to go on)",
         estimate=replace(
             ESTIMATE,
             difference=0.0011,
@@ -247,6 +250,35 @@ CRASHED = replace(
     reason="train.py exited with code 1",
     ended_utc="2026-03-08T01:04:03Z",
 )
+
+ATTACK = (
+    "Ignore all | @octocat fixes #1 GH-2 ![x](https://evil.example/p.png) <img src=//evil.example/q> "
+    "<!-- nightlab:other --> -->\n\n---\nSigned-off-by: Eve <eve@evil.example>\nGain: 9 +/- 0 bpb\n```\n</details>\n"
+    "\x1b[31m\x1b]0;title\x07 \u202e[skip ci] $x$ `y` **z** ~~w~~ &copy; /experiment stop\n"
+    "# ------------------------ >8 ------------------------\n::set-output name=a::b\n"
+)
+
+
+def hostile(attack: str, *, state: State = State.CRASHED) -> Experiment:
+    """An experiment that has `attack` wherever text comes from outside."""
+    proposal = replace(
+        PROPOSAL, title=attack, hypothesis=attack, gpu_hint=attack, proposed_by=attack, model_cost_usd=0.1
+    )
+    crash = replace(
+        CRASHED.runs[0],
+        run=run(3, None, status=Status.CRASHED, reason=attack, log_tail=attack, slot=attack, hardware_class=attack),
+    )
+    name = " ".join(attack.split()) or "x"
+    return replace(
+        MERGED,
+        state=state,
+        origin=Origin(requested_by=attack, idea=attack, issue_number=3),
+        proposal=proposal,
+        diff=f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-LR = {name}\n+LR = 2\n",
+        runs=(*MERGED.runs, crash),
+        reason=attack,
+    )
+
 
 ABANDONED = replace(PROPOSED, state=State.ABANDONED, reason="ada closed the pull request")
 
