@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 
@@ -53,6 +53,7 @@ class CommandError:
     """A command that cannot be obeyed; `message` says in one sentence what to write instead."""
 
     message: str
+    line: str = ""  # the (first) line it is about, untrusted, at most 200 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +152,16 @@ def parse(comment: str, *, thread: Thread, mention: str) -> Command | CommandErr
             found.append((number, word, opening))
     if not found:
         return None
-    if len(found) > 1:
-        return CommandError(message=f"there are {len(found)} commands in this comment: write one comment for each")
     number, word, opening = found[0]
-    if word != opening["word"].lower():
-        return CommandError(message=f"`/{opening['word']}` is not a command: did you mean `/{word}`?")
-    return _command(word, lines[number][opening.end() :], "\n".join(lines[number + 1 :]), thread)
+    if len(found) > 1:
+        answer: Command | CommandError = CommandError(
+            message=f"there are {len(found)} commands in this comment: write one comment for each"
+        )
+    elif word != opening["word"].lower():
+        answer = CommandError(message=f"`/{opening['word']}` is not a command: did you mean `/{word}`?")
+    else:
+        answer = _command(word, lines[number][opening.end() :], "\n".join(lines[number + 1 :]), thread)
+    return answer if isinstance(answer, Command) else replace(answer, line=lines[number].strip()[:200])
 
 
 def _opening(mention: str) -> re.Pattern[str]:

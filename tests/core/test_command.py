@@ -1,7 +1,7 @@
 """Comments as people write them, and as hypothesis does."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.command import (
@@ -147,6 +147,12 @@ def test_campaign_settings_out_of_range(arguments: str) -> None:
     assert message == "write `/campaign start n=20 hours=8`: n is 1 to 10000, hours up to 720"
 
 
+def test_an_error_names_its_line() -> None:
+    answer = on_pull("thanks!\n  /rerun many\nplease")
+    assert isinstance(answer, CommandError)
+    assert answer.line == "/rerun many"
+
+
 def test_text_is_bounded_and_free_of_invisible_characters() -> None:
     hidden = "a\x1b[31mb\u202ec\u200bd\U000e0041e\x00"
     assert on_issue(f"/experiment {hidden}") == Command(verb=Verb.EXPERIMENT, text="a[31mbcde")
@@ -191,6 +197,7 @@ pieces = st.sampled_from(
 comments = st.lists(pieces | st.text(max_size=8), max_size=14).map("".join) | st.text()
 
 
+@settings(deadline=None)
 @given(comments, st.sampled_from(Thread))
 def test_any_text_has_an_answer(comment: str, thread: Thread) -> None:
     answer = parse(comment, thread=thread, mention="nightlab")
@@ -202,24 +209,28 @@ def test_any_text_has_an_answer(comment: str, thread: Thread) -> None:
         assert "\n" not in answer.message
 
 
+@settings(deadline=None)
 @given(comments, st.sampled_from(Thread))
 def test_a_quoted_comment_holds_no_command(comment: str, thread: Thread) -> None:
     quoted = "\n".join(f"> {line}" for line in comment.replace("\r", "\n").split("\n"))
     assert parse(quoted, thread=thread, mention="nightlab") is None
 
 
+@settings(deadline=None)
 @given(comments, st.sampled_from(Thread), st.sampled_from("`~"))
 def test_a_fenced_comment_holds_no_command(comment: str, thread: Thread, fence: str) -> None:
     fence *= max(3, 1 + comment.count(fence))
     assert parse(f"{fence}\n{comment}\n{fence}", thread=thread, mention="nightlab") is None
 
 
+@settings(deadline=None)
 @given(comments, st.sampled_from(Thread))
 def test_an_indented_comment_holds_no_command(comment: str, thread: Thread) -> None:
     indented = "\n".join(f"    {line}" for line in comment.replace("\r", "\n").split("\n"))
     assert parse(indented, thread=thread, mention="nightlab") is None
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\ue000", exclude_categories=["C"]), max_size=200))
 def test_an_idea_of_plain_words_arrives_as_written(idea: str) -> None:
     answer = on_issue(f"/experiment {idea}")

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.contract import Contract, Land, Proposer, Sandbox, parse
@@ -356,6 +356,7 @@ BEYOND_THE_SCHEMA = re.compile(
 )
 
 
+@settings(deadline=None)
 @given(mutated())
 def test_schema_and_parser_agree(value: Any) -> None:
     text = json.dumps(value)  # JSON is YAML
@@ -366,6 +367,7 @@ def test_schema_and_parser_agree(value: Any) -> None:
         assert all(BEYOND_THE_SCHEMA.search(problem.message) for problem in parsed), parsed
 
 
+@settings(deadline=None)
 @given(
     mutated().map(lambda value: yaml.safe_dump(value, allow_unicode=True)),
     st.integers(0, 2000),
@@ -377,6 +379,7 @@ def test_any_text_is_answered(text: str, position: int, inserted: str, cut: int)
     _is_answered(text[:position] + inserted + text[position + cut :])
 
 
+@settings(deadline=None)
 @given(st.text() | st.text("{}[]:-?&*!|>%@#'\",~ \n\tab01.", max_size=60))
 def test_any_characters_are_answered(text: str) -> None:
     _is_answered(text)
