@@ -18,7 +18,7 @@ _LONGEST_IDEA = 300
 _NUMBER = r"[-+]?(?:\d[\d_]*(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
 _TOKEN = re.compile(
     rf"(?P<power>2(?:\*\*|\^)\d{{1,2}}(?!\d))|(?P<factor>[x×*]\s?{_NUMBER}(?![\w.])|{_NUMBER}\s?[x×](?!\w))"
-    rf"|(?P<percent>{_NUMBER}\s?%)|(?P<number>(?<![\w.]){_NUMBER}[km]?(?![\w.]*\w))|(?P<word>[a-z][a-z0-9]*)|(?P<arrow>->|→|=)"
+    rf"|(?P<percent>{_NUMBER}\s?%)|(?P<number>(?<![\w.]){_NUMBER}[km]?(?![\w.]*\w))|(?P<word>[a-z][a-z0-9]*)|(?P<arrow>->|→)"
     r"|(?P<unreadable>\d[\w.]*)",
     re.ASCII,
 )
@@ -26,8 +26,8 @@ _FACTORS = {"halve": 0.5, "half": 0.5, "double": 2.0, "twice": 2.0, "triple": 3.
 _UP = re.compile(r"raise|increase|higher|more|larger|bigger|up|longer|wider|deeper|enable|on|true")
 _DOWN = re.compile(r"lower|reduce|decrease|less|smaller|down|shorter|narrower|shallower|disable|off|false")
 _FILLER = re.compile(
-    r"an?|and|at|be|bit|by|change|constant|could|factor|for|from|i|if|in|is|its?|lets?|little|make|maybe|of|our|parameter"
-    r"|perhaps|please|run|set|should|slightly|test|than|that|the|then|think|this|times|to|too|try|tune|us|use|using|value|we"
+    r"an?|and|at|be|bit|by|change|constant|could|factor|for|from|i|if|in|is|its?|lets?|little|make|maybe|of|or|our|parameter"
+    r"|perhaps|please|run|set|should|slightly|test|than|that|the|then|think|this|times|to|too|try|tune|turn|us|use|using|value|we"
     r"|what|with|would"
 )
 _SYNONYMS = {"rotary": "rope", "rate": "", "learning": "lr", "layers": "depth", "fraction": "frac", "wd": "decay"}
@@ -111,32 +111,34 @@ def _wish(*, constant: Constant, tokens: Sequence[tuple[str, str]]) -> Wish | st
     if isinstance(constant.value, bool):
         wanted = {1: True, -1: False}.get(direction, not constant.value)
         return _checked(constant, float(wanted))
-    numbers = [(kind, text) for kind, text in tokens if kind in ("power", "factor", "percent", "number")]
-    factors = [_FACTORS[text] for kind, text in tokens if kind == "word" and text in _FACTORS]
+    example = f"`{constant.name} {constant.text}`"
     if any(kind == "unreadable" for kind, _ in tokens):
-        return f"The number for {constant.name} cannot be read: write it like `{constant.name} {constant.value}`."
-    if len(numbers) == 2 and ({"->", "→"} & {text for _, text in tokens} or {"from", "to"} <= words):
+        return f"The number for {constant.name} cannot be read: write it like {example}."
+    numbers = [
+        token for token in tokens if token[0] in ("power", "factor", "percent", "number") or token[1] in _FACTORS
+    ]
+    if len(numbers) == 2 and (any(kind == "arrow" for kind, _ in tokens) or {"from", "to"} <= words):
         numbers = numbers[1:]  # "from 0.3 to 0.45": the first one is only a reminder
-    if len(numbers) + len(factors) > 1:
-        return (
-            f"The idea gives several numbers for {constant.name}: give one, such as `{constant.name} {constant.value}`."
-        )
-    if factors:
-        return _checked(constant, constant.value * factors[0])
+    if len(numbers) > 1:
+        return f"The idea gives several numbers for {constant.name}: give one, such as {example}."
     if not numbers:
         return Wish(name=constant.name, value=None, direction=direction)
-    kind, text = numbers[0]
+    return _checked(constant, _wanted(constant.value, *numbers[0], words=words, direction=direction))
+
+
+def _wanted(today: float, kind: str, text: str, *, words: set[str], direction: int) -> float:
+    """What a number means for a constant that is `today`: a new value, a factor, a percentage or a step."""
+    if text in _FACTORS:
+        return today * _FACTORS[text]
     number = _amount(text)
-    relative = "by" in words or "more" in words or "less" in words
-    if kind == "factor" or (kind == "number" and relative and {"factor", "times"} & words) or "times" in words:
-        number = constant.value * number if direction >= 0 or not number else constant.value / number
-    elif kind == "percent" and (direction or text[0] in "+-"):
-        number = constant.value * (1 + number / 100 * (direction or 1))
-    elif kind == "percent":
-        number = number / 100
-    elif relative and direction:
-        number = constant.value + direction * number
-    return _checked(constant, number)
+    if kind == "factor" or words & {"factor", "times"}:
+        return today / number if direction < 0 and number else today * number
+    if kind == "percent":
+        relative = direction or text[0] in "+-"
+        return today * (1 + (direction or 1) * number / 100) if relative and "to" not in words else number / 100
+    if direction and words & {"by", "more", "less"}:
+        return today + direction * number
+    return number
 
 
 def _amount(text: str) -> float:

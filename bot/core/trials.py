@@ -7,6 +7,7 @@ independently, which is what one change at a time can tell.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from bot.core.constants import Value
 from bot.core.edits import Change, read_change
@@ -28,11 +29,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trials:
-    """`by_name` has the newest trial first; a row closed without a measurement is in `tried` only."""
+    """`by_name` has the newest trial first; a row closed without a measurement is in `tried` only.
+
+    `levels` holds the mean level of every value a constant was measured at, those of former mains included.
+    """
 
     today: Mapping[str, Value]
     tried: frozenset[Assignment]
     by_name: Mapping[str, Sequence[Trial]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[Value, float]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)  # constants changed by experiments in flight
 
     def is_tried(self, values: Mapping[str, Value]) -> bool:
@@ -50,7 +55,7 @@ def read_trials(
     main = dict(today)
     tried = {assignment(today)}
     by_name: dict[str, list[Trial]] = {}
-    levels: dict[tuple[str, Value], float] = dict.fromkeys(today.items(), 0.0)
+    levels: dict[str, dict[Value, list[float]]] = {name: {value: [0.0]} for name, value in today.items()}
     for row in reversed(history):
         change = _known(read_change([edit for edit in row.edits if edit.path == path]), today)
         if not change.after:
@@ -59,7 +64,7 @@ def read_trials(
         if change.only_constants and all(edit.path == path for edit in row.edits):
             tried.add(assignment({**base, **change.after}))
             if len(change.after) == 1 and row.state is not State.ABANDONED:
-                trial = _trial(row, change, levels)
+                trial = _trial(row, change, levels[next(iter(change.after))])
                 by_name.setdefault(trial.name, []).append(trial)
         if row.state is State.MERGED:
             main = base
@@ -72,7 +77,13 @@ def read_trials(
         tried.add(assignment({**today, **change.after}))
     together = _known(read_change([edit for edit in in_flight if edit.path == path]), today)
     tried.add(assignment({**today, **together.after}))
-    return Trials(today=dict(today), tried=frozenset(tried), by_name=by_name, waiting=waiting)
+    return Trials(
+        today=dict(today),
+        tried=frozenset(tried),
+        by_name=by_name,
+        levels={name: {value: fmean(found) for value, found in levels[name].items()} for name in by_name},
+        waiting=waiting,
+    )
 
 
 def _known(change: Change, today: Mapping[str, Value]) -> Change:
@@ -85,15 +96,16 @@ def _known(change: Change, today: Mapping[str, Value]) -> Change:
     )
 
 
-def _trial(row: LedgerRow, change: Change, levels: dict[tuple[str, Value], float]) -> Trial:
+def _trial(row: LedgerRow, change: Change, levels: dict[Value, list[float]]) -> Trial:
+    """Adds what the row measured to `levels` of its constant: of its value, or of the main it replaced."""
     ((name, value),) = change.after.items()
     before = change.before[name]
     if row.gain is None:
         level = None
     elif row.state is State.MERGED:
-        level = levels.get((name, value), 0.0)
-        levels.setdefault((name, before), level - row.gain)
+        level = fmean(levels.get(value, [0.0]))
+        levels.setdefault(before, []).append(level - row.gain)
     else:
-        level = levels.get((name, before), 0.0) + row.gain
-        levels.setdefault((name, value), level)
+        level = fmean(levels.get(before, [0.0])) + row.gain
+        levels.setdefault(value, []).append(level)
     return Trial(row=row, name=name, before=before, value=value, level=level)
