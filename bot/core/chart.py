@@ -16,6 +16,7 @@ from bot.core.text import clipped, line
 WIDTH, HEIGHT = 960, 460
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 76, 48
 LABEL_CHARACTERS = 36
+_LARGEST = 1e12  # what is larger, or not a number, is shown as a crash
 _ANGLE = 28  # degrees that labels lean, so that neighbours do not collide
 _CHARACTER, _LINE = 6.1, 13.0  # size of label text, px
 
@@ -28,6 +29,16 @@ class Point:
     kept: bool
     label: str
     standard_error: float | None = None
+
+    @property
+    def shown(self) -> float | None:
+        """The value if it can be drawn."""
+        return self.value if self.value is not None and abs(self.value) < _LARGEST else None
+
+    @property
+    def error(self) -> float:
+        """The standard error if it can be drawn, else 0."""
+        return self.standard_error if self.standard_error is not None and 0 < self.standard_error < _LARGEST else 0.0
 
 
 def from_results(results: Sequence[Result]) -> list[Point]:
@@ -79,30 +90,25 @@ def frame(points: Sequence[Point], metric: Metric) -> Frame | None:
 
     Losers far off would squeeze the gains into a flat line, and how bad they were is of no interest.
     """
-    values = [p.value for p in points if p.value is not None and math.isfinite(p.value)]
+    values = [value for p in points if (value := p.shown) is not None]
     if not values:
         return None
-    kept = [p for p in points if p.kept and p.value is not None and math.isfinite(p.value)]
-    errors = [(p.value or 0.0, _error(p)) for p in kept] or [(value, 0.0) for value in values]
-    low, high = min(v - e for v, e in errors), max(v + e for v, e in errors)
-    span = (high - low) or abs(high) * 0.01 or 1.0
+    kept = [(value, p.error) for p in points if p.kept and (value := p.shown) is not None]
+    ranges = kept or [(value, 0.0) for value in values]
+    low, high = min(value - error for value, error in ranges), max(value + error for value, error in ranges)
+    span = max(high - low, 1e-9 * max(abs(low), abs(high))) or 1.0
     better, worse = 0.12 * span, 0.5 * span
     if metric.direction is Direction.LOWER:
         return Frame(low=low - better, high=min(high + worse, max(high, *values) + better))
     return Frame(low=max(low - worse, min(low, *values) - better), high=high + better)
 
 
-def _error(point: Point) -> float:
-    error = point.standard_error
-    return error if error is not None and math.isfinite(error) and error > 0 else 0.0
-
-
 def summary(points: Sequence[Point], metric: Metric) -> str:
     """One sentence: how many were tried and merged, and how far main came."""
-    values = [p.value for p in points if p.kept and p.value is not None and math.isfinite(p.value)]
+    values = [value for p in points if p.kept and (value := p.shown) is not None]
     tried = len(points) - (1 if points and points[0].label == "baseline" else 0)
     merged = len(values) - (1 if points and points[0].label == "baseline" and values else 0)
-    crashed = sum(p.value is None for p in points)
+    crashed = sum(p.shown is None for p in points)
     text = f"{tried} experiments, {merged} merged" + (f", {crashed} crashed" if crashed else "")
     if len(values) > 1:
         text += f": {line(metric.name, 40)} {number(values[0], 5)} → {number(values[-1], 5)}"
@@ -180,17 +186,18 @@ def _marks(points: Sequence[Point], shown: Frame, metric: Metric) -> list[str]:
     for index, point in enumerate(points):
         x = _x(index, count)
         tip = f"<title>{_xml(f'{index}: {clipped(point.label, 200)}, {number(point.value, 5)}')}</title>"
-        if point.value is None or not math.isfinite(point.value):
+        value = point.shown
+        if value is None:
             y = _y(worst, shown)
             closed.append(f'<path class="crash" d="M{x - 3:.1f} {y - 3:.1f}l6 6m0 -6l-6 6">{tip}</path>')
             continue
-        y = _y(point.value, shown)
+        y = _y(value, shown)
         if not point.kept:
             closed.append(f'<circle class="closed" cx="{x:.1f}" cy="{y:.1f}" r="3.5">{tip}</circle>')
             continue
         path += f"H{x:.1f}V{y:.1f}" if path else f"M{x:.1f} {y:.1f}"
-        if error := _error(point):
-            top, bottom = _y(point.value + error, shown), _y(point.value - error, shown)
+        if error := point.error:
+            top, bottom = _y(value + error, shown), _y(value - error, shown)
             merged.append(f'<path class="error" d="M{x:.1f} {top:.1f}V{bottom:.1f}"/>')
         merged.append(f'<circle class="merged" cx="{x:.1f}" cy="{y:.1f}" r="5">{tip}</circle>')
         anchors.append((x, y, point))
@@ -204,7 +211,7 @@ def _labels(anchors: Sequence[tuple[float, float, Point]], metric: Metric) -> li
     angle = math.radians(_ANGLE if down else -_ANGLE)
     cos, sin = math.cos(angle), math.sin(angle)
     steps = [
-        (abs((point.value or 0.0) - (anchors[i - 1][2].value or 0.0)) if i else math.inf, x, y, point)
+        (abs((point.shown or 0.0) - (anchors[i - 1][2].shown or 0.0)) if i else math.inf, x, y, point)
         for i, (x, y, point) in enumerate(anchors)
     ]
     parts: list[str] = []
@@ -225,9 +232,9 @@ def _labels(anchors: Sequence[tuple[float, float, Point]], metric: Metric) -> li
 
 def _legend(points: Sequence[Point]) -> list[str]:
     entries = [('<circle class="merged" cx="0" cy="-4" r="5"/>', "merged")]
-    if any(not p.kept and p.value is not None for p in points):
+    if any(not p.kept and p.shown is not None for p in points):
         entries.append(('<circle class="closed" cx="0" cy="-4" r="3.5"/>', "closed"))
-    if any(p.value is None for p in points):
+    if any(p.shown is None for p in points):
         entries.append(('<path class="crash" d="M-3 -7l6 6m0 -6l-6 6"/>', "crashed"))
     entries.append(('<path class="main" d="M-6 -4h12"/>', "main"))
     return [

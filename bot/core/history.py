@@ -1,7 +1,5 @@
 """What remains of an experiment: its ledger row, its line in results.tsv, and what a merge says in git log."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -178,16 +176,16 @@ def _cell(column: str, value: str | float | None) -> str:
 
 def from_tsv(text: str) -> list[Result]:
     """Reads what `to_tsv` writes and what autoresearch writes. Raises HistoryError on anything else."""
-    reader = csv.reader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = next(reader, [])
+    lines = [text_line.rstrip("\r").split("\t") for text_line in text.split("\n")]
+    header = lines[0]
     if len(header) < 5 or [header[0], *header[2:5]] != ["commit", "memory_gb", "status", "description"]:
         raise HistoryError(
             "not a results.tsv: its header must begin with commit, a metric, memory_gb, status, description"
         )
     names = ["commit", "metric", *header[2:]]
     results = []
-    for cells in reader:
-        if not cells:
+    for number, cells in enumerate(lines[1:], start=2):
+        if cells == [""]:
             continue
         values = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS and cell != ""}
         try:
@@ -195,7 +193,7 @@ def from_tsv(text: str) -> list[Result]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise HistoryError(f"results.tsv, line {reader.line_num}: {where}: {first['msg']}") from None
+            raise HistoryError(f"results.tsv, line {number}: {where}: {first['msg']}") from None
         nothing = found.metric == 0 and found.status != "keep"
         results.append(replace(found, metric=None) if nothing else found)
     return results

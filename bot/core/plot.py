@@ -1,6 +1,5 @@
 """The progress chart in a terminal: plain characters, so that it survives a pipe, a log and `less`."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -50,12 +49,13 @@ def _draw(grid: list[list[str]], points: Sequence[Point], shown: Frame, metric: 
     others: list[tuple[int, int, str]] = []
     for index, point in enumerate(points):
         x = round(index * (columns - 1) / max(1, len(points) - 1))
-        if point.value is None or not math.isfinite(point.value):
+        value = point.shown
+        if value is None:
             others.append((x, worst, CRASHED))
         elif point.kept:
-            merges.append((x, _row(point.value, shown, height)))
+            merges.append((x, _row(value, shown, height)))
         else:
-            others.append((x, _row(point.value, shown, height), CLOSED))
+            others.append((x, _row(value, shown, height), CLOSED))
     if merges:
         _draw_main(grid, [*merges, (columns - 1, merges[-1][1])])
     for x, y, mark in [*others, *((x, y, MERGED) for x, y in merges)]:

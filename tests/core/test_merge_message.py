@@ -1,0 +1,116 @@
+"""The message of a merge, read back by git itself: nothing from outside may add, change or hide a trailer."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from golden_text import assert_golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_examples import ATTACK, ESTIMATE, MERGED, METRIC, PROPOSAL, VERDICT, hostile
+
+from bot.core.history import trailers
+from bot.core.merge_message import merge_message
+
+KEYS = ["Experiment", "Metric", "Gain", "Evidence", "Hardware", "Base", "Head", "Tree", "Environment", "Cost"]
+KEYS += ["Requested-by", "Proposed-by"]
+PIECES = [
+    "\n",
+    "\n\n",
+    "---",
+    "--- a\n",
+    "Signed-off-by: e <e@x.y>",
+    "\nGain: 9",
+    ": ",
+    "#",
+    "\n# x",
+    "\n ",
+    "word",
+    "\t",
+]
+PIECES += [
+    "\r",
+    "\r\n",
+    "\u2028",
+    "\x85",
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x00",
+    "fixes #1",
+    "@you",
+    "[skip ci]",
+    "Conflicts:",
+]
+PIECES += ["# ------------------------ >8 ------------------------", "(cherry picked from commit ", "Fixes: ", "é", " "]
+nasty = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map("".join)
+
+
+def parsed_by_git(message: str) -> list[tuple[str, str]]:
+    git = subprocess.run(
+        ["git", "-c", "core.commentChar=#", "interpret-trailers", "--parse"],
+        input=message.encode(),
+        capture_output=True,
+        check=True,
+    )
+    lines = git.stdout.decode().split("\n")[:-1]
+    return [(key, value) for key, _, value in (line.partition(": ") for line in lines)]
+
+
+def test_merge_message() -> None:
+    people = ("Ada Lovelace <ada@example.org>", "Eve\nGain: 9 <eve@example.org>", "not a person", "a <b@c>\nGain: 9")
+    message = merge_message(MERGED, verdict=VERDICT, metric=METRIC, co_authors=people)
+    assert_golden(message, "merge_message.txt")
+    assert [key for key, _ in parsed_by_git(message)] == [*KEYS, "Co-authored-by", "Co-authored-by"]
+
+
+def test_hostile_merge_message() -> None:
+    message = merge_message(hostile(ATTACK), verdict=VERDICT, metric=METRIC)
+    assert_golden(message, "merge_message_hostile.txt")
+    assert [key for key, _ in parsed_by_git(message)] == KEYS
+
+
+@settings(max_examples=80, deadline=None)
+@given(nasty)
+def test_git_finds_our_trailers_and_no_others(attack: str) -> None:
+    verdict = replace(VERDICT, hardware_class=f"cpu {attack}", estimate=replace(ESTIMATE, form=f"paired{attack}"))
+    experiment = replace(hostile(f"a{attack}"), id=f"exp{attack}")
+    message = merge_message(experiment, verdict=verdict, metric=METRIC, co_authors=(f"a{attack} <a@b.c>",))
+    found = parsed_by_git(message)
+    assert [key for key, _ in found if key != "Co-authored-by"] == KEYS
+    assert dict(found)["Gain"] == "0.00352 +/- 0.00020 bpb"
+    assert trailers(message) == dict(found)
+
+
+@settings(max_examples=80, deadline=None)
+@given(nasty)
+def test_no_message_acts_on_github(attack: str) -> None:
+    message = merge_message(hostile(attack), verdict=VERDICT, metric=METRIC)
+    title, _, body = message.partition("\n")
+    assert title.endswith(" (#12)")
+    assert len(title) <= 72 + len(" (#12)")
+    for text in (title.removesuffix(" (#12)"), body):
+        assert not re.search(r"#\d|@\w|GH-\d|://|\[\s*(skip|no|ci|actions)\b", text, re.IGNORECASE)
+    message.encode()
+
+
+def test_the_title_stays_without_a_number_before_there_is_one() -> None:
+    message = merge_message(replace(MERGED, pull_number=None), verdict=VERDICT, metric=METRIC)
+    assert message.split("\n")[0] == PROPOSAL.title
+
+
+def test_git_keeps_the_message_as_it_is(tmp_path: Path) -> None:
+    message = merge_message(MERGED, verdict=VERDICT, metric=METRIC)
+    people = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+
+    def git(*arguments: str, text: str = "") -> str:
+        done = subprocess.run(
+            ["git", *people, *arguments], cwd=tmp_path, input=text, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--file=-", text=message)
+    assert git("log", "-1", "--format=%B").rstrip("\n") == message.rstrip("\n")
+    assert git("log", "-1", "--format=%(trailers:key=Gain,valueonly)").strip() == "0.00352 +/- 0.00020 bpb"
