@@ -1,5 +1,6 @@
 """The Python face of the hub: make accounts, repositories and apps, serve them, stop."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -69,17 +70,16 @@ class Hub:
         base_url: str | None = None,
         visitor: str | None = None,
     ) -> None:
-        try:
-            require_version()
-            root.mkdir(parents=True, exist_ok=True)
-            self._root_lock = _lock_root(root)
-            self._listener = server.bind(host, port)
-        except (GitVersionError, server.PortTakenError) as error:
-            raise HubError(str(error)) from None
-        try:
-            self.forge = Forge(root.resolve())
-        except StoreError as error:
-            raise HubError(str(error)) from None
+        with contextlib.ExitStack() as undo:
+            try:
+                require_version()
+                root.mkdir(parents=True, exist_ok=True)
+                self._root_lock = undo.enter_context(_lock_root(root))
+                self._listener = undo.enter_context(server.bind(host, port))
+                self.forge = Forge(root.resolve())
+            except (GitVersionError, server.PortTakenError, StoreError) as error:
+                raise HubError(str(error)) from None
+            undo.pop_all()
         shown_host = f"[{host}]" if ":" in host else host
         self.forge.base_url = (base_url or f"http://{shown_host}:{self._listener.getsockname()[1]}").rstrip("/")
         self._visitor = visitor
@@ -111,14 +111,14 @@ class Hub:
         return self
 
     def stop(self) -> None:
-        """Answer what is being answered, then let go of the port and the folder."""
+        """Answer what is being answered, then let go of the port and the folder. Once is enough; twice does no harm."""
         if self._threads is not None:
             for thread in self._threads:
                 thread.stop()
             self._threads = None
         self._listener.close()
         self.forge.store.close()
-        os.close(self._root_lock)
+        self._root_lock.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -303,15 +303,15 @@ class Hub:
         enqueue(self.forge, app, "installation", "created", body, installation=installation)
 
 
-def _lock_root(root: Path) -> int:
+def _lock_root(root: Path) -> IO[str]:
     """A lock that the system lets go of when this process ends, however it ends."""
-    descriptor = os.open(root / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    lock = (root / "lock").open("w")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
+        lock.close()
         raise HubError(f"Another hub is running on {root}; stop it, or choose another folder.") from None
-    return descriptor
+    return lock
 
 
 def _remove_stale_locks(git_path: Path) -> None:

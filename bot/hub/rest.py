@@ -178,10 +178,12 @@ def install(app: Flask, blueprints: list[Blueprint]) -> None:
     def after(response: Response) -> Response:
         return _with_headers(response, limit.look(caller().key))
 
+    api = Blueprint("api", __name__, url_prefix=PREFIX)
+    api.before_request(before)
+    api.after_request(after)
     for blueprint in blueprints:
-        blueprint.before_request(before)
-        blueprint.after_request(after)
-        app.register_blueprint(blueprint, url_prefix=PREFIX)
+        api.register_blueprint(blueprint)
+    app.register_blueprint(api)
 
     app.register_error_handler(ForgeError, refused)
     app.register_error_handler(GitError, lambda error: error_response(422, str(error)))
