@@ -38,8 +38,8 @@ class Edit:
 EDITS = (
     Edit("final LR 0.05", "FINAL_LR_FRAC = 0.0 ", "FINAL_LR_FRAC = 0.05 "),
     Edit("embedding LR x1.5", "EMBEDDING_LR = 0.3 ", "EMBEDDING_LR = 0.45 "),
-    Edit("unembedding LR x2", "UNEMBEDDING_LR = 0.004 ", "UNEMBEDDING_LR = 0.008 "),
-    Edit("matrix LR x1.5", "MATRIX_LR = 0.03 ", "MATRIX_LR = 0.045 "),
+    Edit("unembedding LR x2", "UNEMBEDDING_LR = 0.008 ", "UNEMBEDDING_LR = 0.016 "),
+    Edit("matrix LR x2/3", "MATRIX_LR = 0.03 ", "MATRIX_LR = 0.02 "),
     Edit("scalar LR x3", "SCALAR_LR = 0.03 ", "SCALAR_LR = 0.1 "),
     Edit("warmdown 0.75", "WARMDOWN_FRAC = 0.5 ", "WARMDOWN_FRAC = 0.75 "),
     Edit("Adam beta1 0.9", "ADAM_BETA1 = 0.8 ", "ADAM_BETA1 = 0.9 "),

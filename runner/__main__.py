@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
     exit_when_closed(0)
 
     def send(line: Line) -> None:
-        os.write(out, encode(line).encode())
+        try:
+            os.write(out, encode(line).encode())
+        except BrokenPipeError:
+            raise SystemExit(1) from None  # nobody listens any more
 
     def report(progress: Progress) -> None:
         send(Line(progress=progress))

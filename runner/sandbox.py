@@ -193,7 +193,7 @@ class _SubprocessProcess:
         if now_s < self._next_check_s:
             return None
         pids = descendants(os.getpid())
-        self._peak_mib = max(self._peak_mib, sum(map(_resident_mib, pids)))
+        self._peak_mib = max(self._peak_mib, _memory_mib(pids, self._limits.memory_mib))
         full = _is_over(self._limits.writable, self._limits.output_mib)
         self._next_check_s = time.monotonic() + max(TICK_S, 10 * (time.monotonic() - now_s))
         if len(pids) > MAX_PROCESSES:
@@ -305,11 +305,26 @@ def _reap() -> None:
         pass
 
 
+def _memory_mib(pids: Sequence[int], limit_mib: int) -> float:
+    """What `pids` hold together. Shared pages count once per process, unless that would pass the limit."""
+    resident_mib = sum(_resident_mib(pid) for pid in pids)
+    return resident_mib if resident_mib <= limit_mib else sum(_proportional_mib(pid) for pid in pids)
+
+
 def _resident_mib(pid: int) -> float:
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
     except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+def _proportional_mib(pid: int) -> float:
+    """Resident memory with shared pages divided among those who share them: exact, and much slower to read."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            return next(int(line.split()[1]) for line in rollup if line.startswith(b"Pss:")) / 1024
+    except (OSError, StopIteration):
         return 0.0
 
 

@@ -34,7 +34,7 @@ ACCUMULATION = 1  # passes in one step
 
 # Learning rates, at their peak
 EMBEDDING_LR = 0.3  # token and value embeddings
-UNEMBEDDING_LR = 0.004  # the output layer
+UNEMBEDDING_LR = 0.008  # the output layer
 MATRIX_LR = 0.03  # everything Muon optimises
 SCALAR_LR = 0.03  # residual and x0 mixing weights
 
