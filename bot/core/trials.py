@@ -5,8 +5,10 @@ relative to today's, so that rows from before and after a merge can be compared;
 independently, which is what one change at a time can tell.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from statistics import fmean
 
 from bot.core.constants import Value
@@ -75,8 +77,9 @@ def read_trials(
         for name in change.after:
             waiting[name] = waiting.get(name, 0) + 1
         tried.add(assignment({**today, **change.after}))
-    together = _known(read_change([edit for edit in in_flight if edit.path == path]), today)
-    tried.add(assignment({**today, **together.after}))
+    for pair in combinations(in_flight, 2):  # an experiment on two constants may have made both
+        change = _known(read_change([edit for edit in pair if edit.path == path]), today)
+        tried.add(assignment({**today, **change.after}))
     return Trials(
         today=dict(today),
         tried=frozenset(tried),
@@ -100,7 +103,7 @@ def _trial(row: LedgerRow, change: Change, levels: dict[Value, list[float]]) -> 
     """Adds what the row measured to `levels` of its constant: of its value, or of the main it replaced."""
     ((name, value),) = change.after.items()
     before = change.before[name]
-    if row.gain is None:
+    if row.gain is None or not math.isfinite(row.gain):
         level = None
     elif row.state is State.MERGED:
         level = fmean(levels.get(value, [0.0]))

@@ -14,7 +14,8 @@ from bot.core.constants import Constant, UnparsableError, Value, find_constants
 from bot.core.edits import edit_constants, render
 from bot.core.idea import Wish, read_idea
 from bot.core.model import Edit, Kind, LedgerRow, Proposal, State
-from bot.core.priors import Prior, Shape, candidate_values, first_values, is_protected, prior_of
+from bot.core.priors import Prior, Shape, is_protected, prior_of
+from bot.core.steps import candidate_values, first_values
 from bot.core.trials import Trial, Trials, read_trials
 
 _TITLE_LENGTH = 72

@@ -11,7 +11,8 @@ from bot.core.constants import Constant, UnparsableError, find_constants
 from bot.core.edits import apply_edit, edit_constants, read_change, render
 from bot.core.idea import Wish, read_idea
 from bot.core.model import Edit
-from bot.core.priors import candidate_values, is_protected, prior_of
+from bot.core.priors import is_protected, prior_of
+from bot.core.steps import candidate_values
 
 TRAIN = (Path(__file__).parents[2] / "runner" / "task" / "train.py").read_text()
 
@@ -311,3 +312,10 @@ def test_an_idea_that_cannot_be_read_gets_one_sentence(idea: str, sentence: str)
     assert sentence in answer
     assert "<script>" not in answer
     assert "@" not in answer
+
+
+@pytest.mark.parametrize(("idea", "value"), [("use bias", True), ("turn use_bias on", True), ("toggle bias", None)])
+def test_a_switch_is_flipped(idea: str, value: bool | None) -> None:
+    answer = read_idea(idea, find_constants("USE_BIAS = False\n"))
+    assert answer == Wish(name="USE_BIAS", value=value) if value else isinstance(answer, str)
+    assert read_idea("use bias off", find_constants("USE_BIAS = False\n")) == "USE_BIAS is False already."

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bot.core.constants import Value, find_constants
 from bot.core.edits import apply_edit, edit_constants
 from bot.core.model import Edit, Kind, LedgerRow, Proposal, State
-from bot.core.priors import Shape, candidate_values, is_protected, prior_of
+from bot.core.priors import Shape, is_protected, prior_of
+from bot.core.steps import candidate_values
 from bot.edge.tuner import NoProposal, propose
 
 TRAIN = (Path(__file__).parents[2] / "runner" / "task" / "train.py").read_text()
@@ -182,6 +183,20 @@ def test_what_was_tried_is_not_tried_again() -> None:
 def test_what_is_in_flight_is_not_proposed() -> None:
     in_flight = edit_constants(source=SMALL, path="train.py", values={"DEPTH": 9})
     assert "in flight" in refused(in_flight=in_flight, idea="depth 9")
+    assert change_of(SMALL, proposed(in_flight=in_flight, idea="depth 10")) == {"DEPTH": 10}
+    source = "USE_BIAS = False\nUSE_GATE = True\n"
+    history = [
+        tried(source, {"USE_BIAS": True}, State.REJECTED, 0.001),
+        tried(source, {"USE_GATE": False}, State.REJECTED, 0.0005),
+    ]
+    both = edit_constants(source=source, path="train.py", values={"USE_BIAS": True, "USE_GATE": False})
+    elsewhere = Edit(path="other.py", old="A = 1", new="A = 2")
+    assert "tried every step" in refused(source=source, history=history, in_flight=[elsewhere, *both])
+
+
+def test_a_row_without_a_finite_gain_is_no_measurement() -> None:
+    history = [tried(SMALL, {"DEPTH": 9}, State.REJECTED, float("nan")), tried(SMALL, {"DEPTH": 7}, State.CRASHED)]
+    assert proposed(history=history, idea="depth").expected_gain is None
 
 
 @pytest.mark.parametrize(("source", "words"), [("def f(:", "cannot read train.py"), ("x = 1", "found no constant")])
