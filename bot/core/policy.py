@@ -133,7 +133,7 @@ def decide(
         proven = estimate.evalue >= settings.e_merge and evalue_today >= settings.e_today
         if confirming and estimate.n_confirm >= settings.n_confirm and proven:
             return Decision(action=Action.MERGE, reason=say.proven(estimate), estimate=estimate)
-        if not confirming and estimate.evalue >= settings.e_confirm and left_to_run >= settings.n_confirm:
+        if not confirming and estimate.evalue >= settings.e_confirm:
             return Decision(action=Action.CONFIRM, reason=say.promising(estimate), estimate=estimate)
     # Runs that could not change the outcome any more are not started: enough must be left to confirm.
     room = left_to_run - (0 if confirming else settings.n_confirm)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +217,13 @@ class TestMainMoves:
         assert decision.estimate.evalue > 10
         assert decision.estimate.confirm_difference is None
 
+    @pytest.mark.parametrize(("n_max", "action"), [(11, Action.REJECT), (12, Action.MEASURE)])
+    def test_it_gives_up_when_no_room_is_left_to_confirm_again(self, n_max: int, action: Action) -> None:
+        candidate, baseline = paired_runs(list(self.STRONG), screen=2)
+        settings = replace(PAIRED, n_max=n_max)
+        decision = ask(candidate, baseline, today_sha="main2", confirming=True, settings=settings)
+        assert decision.action is action
+
     @pytest.mark.parametrize(
         ("on_today", "action"),
         [
@@ -282,6 +290,26 @@ class TestForm:
         decision = ask(candidate, baseline, settings=PolicySettings(repeatable=repeatable))
         assert decision.estimate is not None
         assert decision.estimate.form == form
+
+    @pytest.mark.parametrize("repeatable", [True, False])
+    def test_auto_is_not_swayed_by_an_uncertain_correlation(self, repeatable: bool) -> None:
+        """Six pairs of correlation 0.4 or 0.8 leave 0.5 within reach, so the hardware's form stays."""
+        baseline = runs([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+        values = [0.2, 0.0, 0.5, 0.1, 0.3, 0.4] if repeatable else [0.1, 0.0, 0.3, 0.2, 0.5, 0.4]
+        candidate = runs([value - 1 for value in values], stage=Stage.SCREEN)
+        estimate = ask(candidate, baseline, settings=PolicySettings(repeatable=repeatable)).estimate
+        assert estimate is not None
+        assert estimate.correlation == pytest.approx(0.4286 if repeatable else 0.8286, abs=1e-4)
+        assert estimate.form == ("paired" if repeatable else "unpaired")
+
+    def test_the_correlation_is_told_from_three_pairs_on(self) -> None:
+        differences = [-0.0030, -0.0020, -0.0031]
+        two, three = (ask(*paired_runs(differences[:n], screen=n)).estimate for n in (2, 3))
+        values = [value + difference for value, difference in zip(MAIN, differences, strict=False)]
+        assert two is not None
+        assert three is not None
+        assert two.correlation is None
+        assert three.correlation == pytest.approx(statistics.correlation(values, MAIN[:3]))
 
     def test_several_slots_of_noisy_hardware_are_weighed_with_their_offsets(self) -> None:
         baseline = [replace(run, slot=f"gpu{run.seed % 2}") for run in runs(MAIN[:6])]

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +97,8 @@ def test_only_differences_matter(runs, settings, kind, shift) -> None:
     plain = judge(runs, settings, kind)
     shifted = judge(tuple(mapped(side, lambda value: value + shift * GRID) for side in runs), settings, kind)
     assert replace(shifted, estimate=None) == replace(plain, estimate=None)
+    if plain.estimate is not None:
+        assert replace(shifted.estimate, correlation=None) == replace(plain.estimate, correlation=None)
 
 
 @given(sides(), settings_in_use, kinds, st.randoms(use_true_random=False))
@@ -174,6 +178,28 @@ def test_every_experiment_ends_with_its_runs_and_confirmations_counted(
         assert decision.estimate is not None
         assert decision.estimate.n_confirm == confirmations >= settings.n_confirm
         assert decision.estimate.evalue >= settings.e_merge
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(-3, 3)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(-3, 3)), min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.5, 2.25, 40.0]),
+)
+def test_mixed_is_generalised_least_squares(candidate, baseline, omega) -> None:
+    """Against the textbook's matrices."""
+    slots = [slot for slot, _ in candidate + baseline]
+    y = np.array([value for _, value in candidate + baseline])
+    x = np.array([[1.0, 0.0]] * len(candidate) + [[0.0, 1.0]] * len(baseline))
+    v_inverse = np.linalg.inv(np.eye(len(y)) + omega * np.array([[float(a == b) for a in slots] for b in slots]))
+    covariance = np.linalg.inv(x.T @ v_inverse @ x)
+    means = covariance @ x.T @ v_inverse @ y
+    residuals = y - x @ means
+    contrast = np.array([1.0, -1.0])
+    fit = evidence.mixed(candidate=candidate, baseline=baseline, omega=omega)
+    assert fit.difference == pytest.approx(contrast @ means, abs=1e-9)
+    assert fit.v0 == pytest.approx(contrast @ covariance @ contrast, rel=1e-9)
+    assert fit.sum_of_squares == pytest.approx(residuals @ v_inverse @ residuals, abs=1e-9)
+    assert fit.nu == len(y) - 2
 
 
 @given(
