@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 960, 460
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 76, 48
 LABEL_CHARACTERS = 36
 _LARGEST = 1e12  # what is larger, or not a number, is shown as a crash
+_SMALLEST = 1e-12  # a smaller range is none
 _ANGLE = 28  # degrees that labels lean, so that neighbours do not collide
 _CHARACTER, _LINE = 6.1, 13.0  # size of label text, px
 
@@ -96,7 +97,8 @@ def frame(points: Sequence[Point], metric: Metric) -> Frame | None:
     kept = [(value, p.error) for p in points if p.kept and (value := p.shown) is not None]
     ranges = kept or [(value, 0.0) for value in values]
     low, high = min(value - error for value, error in ranges), max(value + error for value, error in ranges)
-    span = max(high - low, 1e-9 * max(abs(low), abs(high))) or 1.0
+    span = max(high - low, 1e-9 * max(abs(low), abs(high)))
+    span = span if span > _SMALLEST else 1.0
     better, worse = 0.12 * span, 0.5 * span
     if metric.direction is Direction.LOWER:
         return Frame(low=low - better, high=min(high + worse, max(high, *values) + better))

@@ -1,7 +1,10 @@
 """The progress chart: well-formed, honest about its range, and untouched by what labels hold."""
 
+import math
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from golden_text import assert_golden
@@ -101,6 +104,14 @@ def test_any_points_make_a_plot_within_its_width(metric: object, points: list[Po
     assert text.endswith("\n")
 
 
+@pytest.mark.parametrize("value", [0.0, 2e-313, 1e-11, 999999999999.0, -5.0])
+def test_one_value_of_any_size_has_a_frame(value: float) -> None:
+    shown = frame([Point(value=value, kept=True, label="")], METRIC)
+    assert shown is not None
+    assert shown.low < value < shown.high
+    assert shown.ticks(5)
+
+
 def test_labels_are_text_only() -> None:
     hostile = [replace(item, label=ATTACK + "<script>x</script>]]>") for item in POINTS]
     root = parsed(svg(hostile, metric=replace(METRIC, name="<b>")))
@@ -111,9 +122,11 @@ def test_labels_are_text_only() -> None:
 
 def test_labels_do_not_lie_on_each_other() -> None:
     crowd = [Point(value=1 - i / 1000, kept=True, label=f"change number {i}") for i in range(100)]
-    root = parsed(svg(crowd, metric=METRIC))
-    labels = [text.text for text in root.iterfind("svg:text", NAMESPACE) if text.get("class") == "label"]
-    assert 5 < len(labels) < 60
+    places = re.findall(r'class="label" transform="translate\((\S+) (\S+)\) rotate\(-28\)">', svg(crowd, metric=METRIC))
+    slope = math.radians(28)
+    offsets = sorted(float(y) * math.cos(slope) + float(x) * math.sin(slope) for x, y in places)
+    assert len(offsets) > 5
+    assert min(b - a for a, b in pairwise(offsets)) > 11
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(1, 12))

@@ -123,6 +123,13 @@ def test_outcome_rests_on_confirmation_runs_only() -> None:
     assert found.before == pytest.approx((2.0204 + 2.0172 + 2.0233 + 2.0205 + 2.0179 + 2.0225) / 6, abs=1e-5)
 
 
+def test_confirmation_runs_against_an_earlier_main_do_not_count_for_the_gain() -> None:
+    earlier = replace(MERGED.runs[-2], base_sha="0" * 40, run=replace(MERGED.runs[-2].run, metric=9.0))
+    runs = (earlier, *MERGED.runs)
+    found = outcome(runs, estimate=ESTIMATE, base_sha=MERGED.base_sha, metric=METRIC)
+    assert found == outcome(MERGED.runs, estimate=ESTIMATE, base_sha=MERGED.base_sha, metric=METRIC)
+
+
 def test_outcome_without_an_estimate_is_the_means() -> None:
     found = outcome(MEASURING.runs, estimate=None, base_sha=MEASURING.base_sha, metric=METRIC)
     assert (found.before, found.after, found.gain) == (pytest.approx(2.02175), pytest.approx(2.01745), None)
