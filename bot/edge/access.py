@@ -31,20 +31,23 @@ class Access:
     @cached_property
     def login(self) -> str:
         """Our own name on the forge."""
-        if self._app is None:
+        if self.integration is None:
             return str(self._github(github.Auth.Token(self._token)).get_user().login)
-        return f"{self._integration.get_app().slug}[bot]"
+        return f"{self.integration.get_app().slug}[bot]"
 
     @cached_property
-    def _integration(self) -> GithubIntegration:
+    def integration(self) -> GithubIntegration | None:
+        """The App itself, for what is not of one repository; None when we have only a token."""
+        if self._app is None:
+            return None
         return GithubIntegration(auth=self._app, base_url=self._url, seconds_between_requests=0)
 
     def _api(self, repository: str) -> github.Github:
-        if self._app is None:
+        if self._app is None or self.integration is None:
             return self._github(github.Auth.Token(self._token))
         owner, _, name = repository.partition("/")
-        installation = self._integration.get_repo_installation(owner, name)
-        auth = self._app.get_installation_auth(installation.id, requester=self._integration.requester)
+        installation = self.integration.get_repo_installation(owner, name)
+        auth = self._app.get_installation_auth(installation.id, requester=self.integration.requester)
         return self._github(auth)
 
     def _github(self, auth: github.Auth.Auth) -> github.Github:

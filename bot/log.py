@@ -1,0 +1,71 @@
+"""`nightlab log`: the history of a repository, rebuilt from its merge commits alone."""
+
+import subprocess
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bot.core import chart
+from bot.core.history import Commit, landed
+from bot.core.model import Direction
+from bot.core.outcome import Metric, number, places
+from bot.core.plot import plot
+
+FIELD, RECORD = "\x1f", "\x1e"
+
+
+def log(repository: Path, *, revision: str, svg: Path | None, console: Console | None = None) -> int:
+    """Print the merges as a table and a chart; exit status."""
+    out = console or Console()
+    try:
+        commits = commits_of(repository, revision=revision)
+    except GitError as error:
+        out.print(str(error), style="red", markup=False)
+        return 1
+    landings = landed(commits)
+    if not landings:
+        out.print(f"No merge of Nightlab's in the history of {revision}.", markup=False)
+        return 0
+    table = Table("merged", "pull request", "what", "metric", "gain", "evidence", box=None)
+    for landing in landings:
+        decimals = places(landing.standard_error)
+        table.add_row(
+            landing.landed_utc[:16].replace("T", " "),
+            f"#{landing.pull_number}" if landing.pull_number else landing.sha[:10],
+            landing.title,
+            f"{landing.metric_name} {number(landing.before, decimals)} → {number(landing.after, decimals)}",
+            f"{number(landing.gain, decimals, signed=True)} ± {number(landing.standard_error, decimals)}",
+            f"E = {landing.evalue:.3g}, n = {landing.n}",
+        )
+    out.print(table)
+    # Which way is better is not written in a commit, but shows in any of them: a gain is positive when better.
+    last = landings[-1]
+    lower = (last.after < last.before) == (last.gain > 0)
+    metric = Metric(name=last.metric_name, direction=Direction.LOWER if lower else Direction.HIGHER)
+    points = chart.from_landings(landings)
+    out.print(plot(points, metric=metric, width=min(out.width, 100)), markup=False, highlight=False)
+    if svg is not None:
+        svg.write_text(chart.svg(points, metric=metric))
+        out.print(f"wrote {svg}", markup=False)
+    return 0
+
+
+class GitError(RuntimeError):
+    """git could not read that history."""
+
+
+def commits_of(repository: Path, *, revision: str) -> list[Commit]:
+    """The merge commits reachable from a revision along first parents, oldest first."""
+    form = FIELD.join(("%H", "%aI", "%B")) + RECORD
+    command = ["git", "-C", str(repository), "log", "--first-parent", "--reverse", f"--format={form}", revision, "--"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise GitError(f"git cannot read {repository}: {said[-1] if said else 'no reason given'}")
+    commits = []
+    for record in done.stdout.decode("utf-8", "replace").split(RECORD):
+        if FIELD in record:
+            sha, when, message = record.strip("\n").split(FIELD, 2)
+            commits.append(Commit(sha=sha, committed_utc=when, message=message))
+    return commits
