@@ -64,7 +64,8 @@ def dotted(place: Place) -> str:
 
 def shown(value: object) -> str:
     """What somebody wrote, short and on one line."""
-    text = "".join(character if character.isprintable() else " " for character in str(value))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= 40 else text[:39] + "…"
 
 

@@ -148,7 +148,11 @@ class PolicySection(create_model("PolicyKeys", __config__=_CONFIG, **_policy_key
 class File:
     """The contract of a Nightlab repository, `.github/nightlab.yml`. Only `version` and `paths` are required."""
 
-    version: Annotated[Literal[1], Field(description="The version of this layout.")]
+    version: Annotated[  # Literal[1] would take `true` for 1
+        int,
+        Field(ge=1, le=1, description="The version of this layout."),
+        WithJsonSchema({"type": "integer", "const": 1}),
+    ]
     paths: Annotated[PathsSection, Field(description="What a proposal may edit.")]
     task: Annotated[TaskSection, Field(default_factory=TaskSection, description="What one run trains, and its limits.")]
     metric: Annotated[MetricSection, Field(default_factory=MetricSection, description="The number that decides.")]
