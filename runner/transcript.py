@@ -2,23 +2,27 @@
 
 import math
 import re
+import unicodedata
 
 LOG_CHARACTERS = 4_000
 REASON_CHARACTERS = 300
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_UNPRINTABLE = re.compile(r"[^\n\t -~\xa1-\ud7ff\uf900-\ufdff\ufe20-\ufefe\uff00-\uffef\U00010000-\U000e0000]")
-_INVISIBLE = re.compile(r"[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _PROGRESS = re.compile(r"step (\d{1,9})/(\d{1,9}) loss (\S{1,32})")
 _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
 
 
 def sanitised(text: str, limit: int = LOG_CHARACTERS) -> str:
     """The end of `text` without terminal escapes, control or bidirectional characters, commands to CI, mentions."""
-    text = _INVISIBLE.sub("", _UNPRINTABLE.sub("", _ESCAPES.sub("", text.replace("\r", "\n"))))
+    text = "".join(filter(_is_visible, _ESCAPES.sub("", text.replace("\r", "\n"))))
     text = re.sub(r"::(?=[A-Za-z])", ":\u2009:", text)  # ::set-output and its like
     text = re.sub(r"##(?=\[)", "#\u2009#", text)
     text = re.sub(r"@(?=\w)", "@\u2009", text)
     return text[-limit:]
+
+
+def _is_visible(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in _INVISIBLE
 
 
 def exception_line(text: str) -> str:

@@ -248,9 +248,15 @@ def test_two_runs_at_once_do_not_meet(bench: Bench, tmp_path: Path) -> None:
 
 def test_what_is_not_the_candidates_fault_may_be_tried_again(bench: Bench) -> None:
     request = bench.request()
+    broken = replace(bench, base_sha=bench.commit({"prepare.py": "raise OSError('mirror is down')"})).request()
     lost = replace(request, source=replace(request.source, head_sha="0" * 40))
     unknown = replace(request, sandbox="docker")
-    for wrong, reason in ((lost, "could not fetch from "), (unknown, "this runner has no 'docker' sandbox")):
+    for wrong, reason in (
+        (lost, "could not fetch from "),
+        (unknown, "this runner has no 'docker' sandbox"),
+        (broken, "prepare.py failed: OSError: mirror is down"),
+        (limited(request, output_mib=10**9), "the runner's disk is nearly full: "),
+    ):
         run, _ = measured(wrong)
         assert run.status is Status.INFRASTRUCTURE
         assert run.reason.startswith(reason)
