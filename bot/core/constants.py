@@ -71,14 +71,14 @@ def find_constants(source: str, *, preset: str = "") -> tuple[Constant, ...]:
     chosen = [statement for branch in branches for statement in branch]
     plain = [statement for statement in body if _preset_branch(statement, preset) is None]
     chosen_names = Counter(_bound_names(chosen))
-    plain_names = Counter(name for name in _bound_names(plain))
+    plain_names = Counter(_bound_names(plain))
     found: list[Constant] = []
     for statement, names in ((s, n) for block, n in ((plain, plain_names), (chosen, chosen_names)) for s in block):
         first, last = offsets.lines(statement)
         if not _has_lines_to_itself(statement, source[first:last]):
             continue
         for name, value in _assignments(statement):
-            if names[name] != 1 or (names is plain_names and name in chosen_names) or plain_names[name] > 1:
+            if names[name] != 1 or (names is plain_names and name in chosen_names):
                 continue
             for path, node in _numbers(name, value):
                 number = _number(node)

@@ -90,8 +90,7 @@ def _edit(
 ) -> Edit:
     starts = sorted({constant.statement[0] for constant in constants if constant.statement[0] < span[0]}, reverse=True)
     wider = ((start, span[1]) for start in starts)
-    newline = (max(span[0] - 1, 0), span[1])  # tells LR = 1 from the end of EMBEDDING_LR = 1
-    for start, end in (span, newline, (newline[0], min(span[1] + 1, len(source))), *wider, (0, len(source))):
+    for start, end in (span, *wider, (0, len(source))):
         if _unique(source, source[start:end]):
             break
     new, position = "", start

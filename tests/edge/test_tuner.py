@@ -242,7 +242,7 @@ def test_the_measured_preset_is_the_one_that_changes() -> None:
         assert cpu != {c.name: c.value for c in find_constants(TRAIN, preset="gpu")}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32), outcomes=st.randoms(use_true_random=False))
 def test_sixty_proposals_never_repeat_an_assignment(seed: int, outcomes: random.Random) -> None:
     source, history = SMALL, [row(0, [Edit(path="README.md", old="", new="LR = 3")], State.MERGED, 0.1)]
