@@ -4,26 +4,11 @@ from collections.abc import Sequence
 
 from bot.core.command import Rule
 from bot.core.model import Campaign, Experiment, State
-from bot.core.report import CONTRACT_PATH
-from bot.core.text import code, duration, marker, neutral
+from bot.core.report import BODY_LIMIT, CONTRACT_PATH
+from bot.core.text import code, duration, joined, marker, neutral
 
 MOST_PROBLEMS_SHOWN = 20
-
-
-def started(*, pull_number: int, title: str) -> str:
-    """The idea became a pull request."""
-    return f"Proposed as #{pull_number}: {neutral(title, 120)}. Progress and the verdict are shown there."
-
-
-def queued(*, ahead: int, eta_s: float | None) -> str:
-    """All slots are busy."""
-    wait = f" It should start in about {duration(eta_s)}." if eta_s is not None else ""
-    return f"Queued behind {ahead} {'experiment' if ahead == 1 else 'experiments'}.{wait}"
-
-
-def stopped(*, requested_by: str) -> str:
-    """A person ended the experiment."""
-    return f"Stopped, as {code(requested_by, 60)} asked. What was measured so far is in the ledger."
+MOST_RESULTS_SHOWN = 100
 
 
 def nothing_proposed(*, reason: str) -> str:
@@ -55,33 +40,9 @@ def refused_state(*, doing: str, state: str) -> str:
     return f"Cannot {neutral(doing, 40)} an experiment that is {neutral(state, 40)}: there is nothing left to do."
 
 
-def refused_head(*, asked_sha: str, head_sha: str) -> str:
-    """The pull request moved on after the person looked at it."""
-    return (
-        f"Not measured: you asked for {code(asked_sha[:10])}, but the head is {code(head_sha[:10])} by now. "
-        f"Look at it and ask again."
-    )
-
-
-def refused_paths(paths: Sequence[str]) -> str:
-    """A change that the contract does not let a proposal make."""
-    return (
-        f"Refused before anything ran, because these paths are not in {code('paths.allow')} of {code(CONTRACT_PATH)}:"
-        f"\n\n{_listed([code(path) for path in paths])}"
-    )
-
-
 def broken_contract(problems: Sequence[object]) -> str:
     """Everything that is wrong with the contract; each problem prints as one sentence that says what to do."""
     return f"{code(CONTRACT_PATH)} cannot be used yet:\n\n{_listed([neutral(str(p), 400) for p in problems])}"
-
-
-def not_merged(*, reason: str) -> str:
-    """Proven better, but the forge's rules do not let the bot merge."""
-    return (
-        f"The numbers are in favour of merging, but the rules of this repository are not met yet: "
-        f"{neutral(reason, 300).rstrip('.')}. The bot will not go around them."
-    )
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -138,11 +99,13 @@ def campaign(found: Campaign) -> str:
     rows = [
         f"| {f'#{x.pull_number}' if x.pull_number else ''} | {neutral(x.proposal.title, 80) if x.proposal else ''} "
         f"| {x.state.value} | {neutral(x.reason, 200)} |"
-        for x in found.results
+        for x in found.results[-MOST_RESULTS_SHOWN:]
     ]
+    if len(found.results) > MOST_RESULTS_SHOWN:
+        rows.append(f"| | and {len(found.results) - MOST_RESULTS_SHOWN} earlier ones, in the ledger | | |")
     table = "\n".join(["| pull request | idea | ended | why |", "|---|---|---|---|", *rows]) if rows else ""
     budget = f"Asked for by {code(plan.requested_by, 60)}; at most {plan.hours:g} hours, {plan.parallel} at a time."
-    return "\n\n".join(part for part in (marker(plan.id), head, table, budget) if part)
+    return joined([marker(plan.id), head, budget, table], BODY_LIMIT)
 
 
 def merging_stopped(x: Experiment, why: str) -> str:

@@ -69,7 +69,7 @@ def neutral(text: str, limit: int = 500) -> str:
 def code(text: str, limit: int = 120) -> str:
     """`text` as inline code; safe in a table cell, where a backtick span could not hold a `|`."""
     shown = line(text, limit)
-    if not shown or re.search(r"[`|<]", shown):
+    if not shown or re.search(r"[`|]|<!--", shown):
         return f"<code>{neutral(text, limit)}</code>"
     return f"`{shown}`"
 

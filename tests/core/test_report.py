@@ -29,10 +29,11 @@ from report_examples import (
 
 from bot.core import reply
 from bot.core.changes import ConstantChange, FileChange, changes
+from bot.core.command import GRAMMAR
 from bot.core.curve import curve
 from bot.core.figures import bar
 from bot.core.label import PREFIX, conclusion, label
-from bot.core.model import Action, Decision, Direction, Experiment, Kind, State
+from bot.core.model import Action, Campaign, CampaignPlan, Decision, Direction, Experiment, Kind, State
 from bot.core.outcome import evidence, number, outcome, places
 from bot.core.report import (
     BODY_LIMIT,
@@ -260,22 +261,37 @@ def test_contract_problems_is_one_sentence() -> None:
     )
 
 
+CAMPAIGN = Campaign(
+    plan=CampaignPlan(
+        id="k1", repository="ada/gpt", requested_by="ada", issue_number=3, experiments=20, hours=8.0, parallel=2
+    ),
+    started_utc="2026-03-08T01:00:00Z",
+    results=(MERGED, hostile("a | b @x #1"), ABANDONED),
+)
+
+
+def test_the_comment_of_the_longest_campaign_fits() -> None:
+    text = reply.campaign(replace(CAMPAIGN, results=(MERGED,) * 10_000))
+    assert "and 9900 earlier ones, in the ledger" in text
+    assert len(text.encode()) <= BODY_LIMIT
+    assert len(reply.campaign(replace(CAMPAIGN, results=(hostile("@🦀" * 500),) * 10_000)).encode()) <= BODY_LIMIT
+
+
 def test_replies() -> None:
     texts = [
-        reply.started(pull_number=12, title="try @you #3"),
-        reply.queued(ahead=1, eta_s=None),
-        reply.queued(ahead=3, eta_s=4800),
-        reply.stopped(requested_by="ada"),
         reply.nothing_proposed(reason="the tuner knows no constant of that name."),
         reply.command_error(command="/experiment `stpo`", problem="write /experiment stop"),
         reply.refused_permission(login="eve"),
         reply.refused_budget(limit="200 experiments were started in the last 24 hours", free_in_s=7200),
         reply.refused_budget(limit="200 experiments were started", free_in_s=None),
-        reply.refused_state(doing="stop", state="merged"),
-        reply.refused_head(asked_sha="a" * 40, head_sha="b" * 40),
-        reply.refused_paths(["prepare.py", "a|b`c"]),
+        reply.refused_state(doing="close", state="merged"),
         reply.broken_contract(["line 3: policy.e_merge: must be at least 1, not @x"]),
         reply.broken_contract([f"line {i}: x" for i in range(25)]),
-        reply.not_merged(reason="an approving review is missing"),
+        reply.how_it_ended(replace(REJECTED, reason="not proven better; see @x #1")),
+        reply.how_it_ended(replace(ABANDONED, pull_number=None, reason="no idea is left")),
+        reply.merging_stopped(MERGED, "main has tree abc, not def"),
+        reply.campaign(CAMPAIGN),
+        reply.campaign(replace(CAMPAIGN, reason="its 8 hours are over")),
+        reply.commands(GRAMMAR),
     ]
     assert_golden("\n\n".join(texts) + "\n", "replies.md")
