@@ -85,9 +85,7 @@ def obey(asked: Asked) -> None:
     if not may_command(asked.repository, asked.author):
         answer(asked, reply.refused_permission(login=asked.author), "-1")
     elif isinstance(command, CommandError):
-        answer(
-            asked, reply.command_error(command=asked.body.strip().splitlines()[0], problem=command.message), "confused"
-        )
+        answer(asked, reply.command_error(command=command.line, problem=command.message), "confused")
     elif not asked.thread_open:
         answer(asked, reply.closed_thread(), "confused")
     else:

@@ -23,6 +23,7 @@ class Lab:
     access: Access
     cache: Path  # prepared data and bare clones, for the runners of this machine
     mention: str  # the name people address in comments, without "@"
+    local: bool  # the forge is on this machine: a demo, a test
     progress_s: float = 20.0  # how often a pull request's check is brought up to date during a measurement
 
 

@@ -49,12 +49,22 @@ def read(repository: str, path: str, sha: str) -> str | None:
     return lab().access.forge(repository).read(path, sha=sha)
 
 
+@patient_step("paths")
+def paths(repository: str, sha: str) -> list[str]:
+    return sorted(lab().access.forge(repository).paths(sha=sha))
+
+
 def propose(x: Experiment, contract: Contract) -> Experiment:
     """The experiment with its proposal, applied to the base and checked against the scope; ended when there is none."""
     answer = ask(x, contract.task.directory, contract.task.preset)
     if isinstance(answer, str):
         return replace(x, state=State.ABANDONED, reason=answer)
-    problems = scope.check(scope.changes_of(answer.edits), allow=contract.allow, protected=contract.protected)
+    problems = scope.check(
+        scope.changes_of(answer.edits),
+        allow=contract.allow,
+        protected=contract.protected,
+        tree=paths(x.repository, x.base_sha),
+    )
     if problems:
         return replace(x, proposal=answer, state=State.ABANDONED, reason="the proposal is out of scope: " + problems[0])
     return replace(x, proposal=answer)

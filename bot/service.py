@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bot import campaign, commands
 from bot.core import event
@@ -109,6 +110,7 @@ class Service:
                 access=access,
                 cache=settings.state.resolve() / "cache",
                 mention=settings.mention,
+                local=urlsplit(settings.api_url).hostname in ("127.0.0.1", "::1", "localhost"),
                 progress_s=settings.progress_s,
             )
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel
 
-from bot.hub import checks, shapes, shapes_threads
+from bot.hub import checks, shapes, shapes_checks
 from bot.hub.access import NOT_FOUND, require
 from bot.hub.forge import Forge, ForgeError
 from bot.hub.records import App, CheckRun, Repo, Status, now_utc
@@ -105,7 +105,7 @@ def create_check_run(owner: str, name: str) -> Response:
         completed_at=None,
     )
     run = checks.save_run(forge, actor(), repo, _changed(blank, asked), annotations=_annotations(asked))
-    return created(shapes_threads.check_run(forge, repo, run))
+    return created(shapes_checks.check_run(forge, repo, run))
 
 
 @blueprint.patch("/repos/<owner>/<name>/check-runs/<int:run_id>")
@@ -118,12 +118,12 @@ def update_check_run(owner: str, name: str, run_id: int) -> Response:
         if run.app_id != _checking_app().id:
             raise ForgeError(403, f"Invalid app_id `{_checking_app().id}` - check run can only be modified by its app.")
         run = checks.save_run(forge, actor(), repo, _changed(run, asked), annotations=_annotations(asked))
-    return jsonify(shapes_threads.check_run(forge, repo, run))
+    return jsonify(shapes_checks.check_run(forge, repo, run))
 
 
 @blueprint.get("/repos/<owner>/<name>/check-runs/<int:run_id>")
 def get_check_run(owner: str, name: str, run_id: int) -> Response:
-    return jsonify(shapes_threads.check_run(*_the_run(owner, name, run_id)))
+    return jsonify(shapes_checks.check_run(*_the_run(owner, name, run_id)))
 
 
 @blueprint.get("/repos/<owner>/<name>/check-runs/<int:run_id>/annotations")
@@ -150,7 +150,7 @@ def list_check_runs(owner: str, name: str, revision: str) -> Response:
     wanted = {key: request.args[key] for key in ("status", "app_id") if key in request.args}
     wanted |= {"name": request.args["check_name"]} if "check_name" in request.args else {}
     runs = [run for run in runs if all(str(getattr(run, key)) == value for key, value in wanted.items())]
-    return paged(runs, lambda run: shapes_threads.check_run(forge, repo, run), key="check_runs")
+    return paged(runs, lambda run: shapes_checks.check_run(forge, repo, run), key="check_runs")
 
 
 def _commit(owner: str, name: str, revision: str, resource: str) -> tuple[Forge, Repo, str]:
@@ -184,14 +184,14 @@ def create_status(owner: str, name: str, sha: str) -> Response:
             created_at=now_utc(),
         )
     )
-    return created(shapes_threads.status(forge, repo, status))
+    return created(shapes_checks.status(forge, repo, status))
 
 
 @blueprint.get("/repos/<owner>/<name>/commits/<path:revision>/statuses")
 def list_statuses(owner: str, name: str, revision: str) -> Response:
     forge, repo, sha = _commit(owner, name, revision, "statuses")
     found = forge.store.all(Status, "WHERE repo_id = ? AND sha = ? ORDER BY id DESC", repo.id, sha)
-    return paged(found, lambda status: shapes_threads.status(forge, repo, status))
+    return paged(found, lambda status: shapes_checks.status(forge, repo, status))
 
 
 @blueprint.get("/repos/<owner>/<name>/commits/<path:revision>/status")
@@ -202,7 +202,7 @@ def get_combined_status(owner: str, name: str, revision: str) -> Response:
     return jsonify(
         {
             "state": checks.combined_state(latest),
-            "statuses": [shapes_threads.status(forge, repo, status) for status in latest],
+            "statuses": [shapes_checks.status(forge, repo, status) for status in latest],
             "sha": sha,
             "total_count": len(latest),
             "repository": shapes.repository(forge, repo),

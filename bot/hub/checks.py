@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from bot.hub import shapes_threads
+from bot.hub import shapes_checks
 from bot.hub.forge import Actor, Forge, invalid
 from bot.hub.hooks import emit
 from bot.hub.records import CheckRun, Repo, Status, now_utc
@@ -37,7 +37,7 @@ def save_run(forge: Forge, actor: Actor, repo: Repo, run: CheckRun, *, annotatio
 def emit_run(
     forge: Forge, action: str, actor: Actor, repo: Repo, run: CheckRun, extra: dict[str, Any] | None = None
 ) -> None:
-    payload = {"check_run": shapes_threads.check_run_event(forge, repo, run)} | (extra or {})
+    payload = {"check_run": shapes_checks.check_run_event(forge, repo, run)} | (extra or {})
     emit(forge, "check_run", action, actor=actor, repo=repo, payload=payload)
 
 

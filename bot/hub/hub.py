@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from bot.hub.git import GitVersionError, require_version
 from bot.hub.hooks import Courier, enqueue
 from bot.hub.records import App, Collaborator, Installation, Protection, Repo, User, now_utc
 from bot.hub.refs import record_pushes
-from bot.hub.repositories import NAME, create_repo
+from bot.hub.repositories import NAME, create_repo, read_folder
 from bot.hub.store import StoreError
 from bot.hub.wsgi import make_app
 
@@ -167,7 +166,7 @@ class Hub:
         """A repository; with `source`, its first commit holds that folder's files (no .git, no __pycache__)."""
         if NAME.fullmatch(name) is None:
             raise HubError(f"{name} is no repository name: use letters, digits, dots, hyphens and underscores.")
-        files, executable = _read_folder(source) if source else ({}, frozenset[str]())
+        files, executable = read_folder(source) if source else ({}, frozenset[str]())
         try:
             create_repo(
                 self.forge,
@@ -319,17 +318,3 @@ def _remove_stale_locks(git_path: Path) -> None:
     for lock in [*git_path.glob("*.lock"), *git_path.glob("refs/**/*.lock")]:
         if time.time() - lock.stat().st_mtime > 10:
             lock.unlink(missing_ok=True)
-
-
-def _read_folder(folder: Path) -> tuple[dict[str, bytes], frozenset[str]]:
-    """Path -> content of every file, and which of them are executable."""
-    files: dict[str, bytes] = {}
-    executable = set()
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_symlink() or not path.is_file() or {".git", "__pycache__"} & set(relative.parts):
-            continue
-        files[relative.as_posix()] = path.read_bytes()
-        if os.access(path, os.X_OK):
-            executable.add(relative.as_posix())
-    return files, frozenset(executable)

@@ -1,10 +1,12 @@
 """Making repositories: empty, from files, or as a fork."""
 
+import os
 import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from bot.hub.forge import Actor, Forge
 from bot.hub.git import run_git
@@ -98,3 +100,17 @@ def fork_repo(forge: Forge, owner: User, parent: Repo) -> Repo:
         run_git(git.path, "fetch", "--quiet", "--no-write-fetch-head", "--", source, "refs/heads/*:refs/heads/*")
         record_pushes(forge, Actor(user=owner), fork)
     return fork
+
+
+def read_folder(folder: Path) -> tuple[dict[str, bytes], frozenset[str]]:
+    """Path -> content of every file, and which of them are executable."""
+    files: dict[str, bytes] = {}
+    executable = set()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_symlink() or not path.is_file() or {".git", "__pycache__"} & set(relative.parts):
+            continue
+        files[relative.as_posix()] = path.read_bytes()
+        if os.access(path, os.X_OK):
+            executable.add(relative.as_posix())
+    return files, frozenset(executable)

@@ -8,8 +8,10 @@ from bot.hub import (
     api_contents,
     api_git,
     api_issues,
+    api_labels,
     api_pulls,
     api_repos,
+    pages_threads,
     rest,
     transport,
 )
@@ -24,9 +26,10 @@ def make_app(forge: Forge, *, visitor: str | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.before_request(_fault_before)
     app.after_request(_fault_after)
-    modules = (api_apps, api_repos, api_git, api_contents, api_issues, api_pulls, api_checks)
+    modules = (api_apps, api_repos, api_git, api_contents, api_issues, api_labels, api_pulls, api_checks)
     rest.install(app, [module.blueprint for module in modules])
     app.register_blueprint(transport.blueprint)
+    app.register_blueprint(pages_threads.blueprint)
     return app
 
 
