@@ -11,7 +11,8 @@ It knows nothing of the rest of Nightlab: the bot talks to it over HTTP exactly 
     repository.py, store.py   state: a bare git repository each, and one SQLite database for all the rest
 """
 
-from bot.hub.faults import Fault
-from bot.hub.hub import Hub, HubError, InstalledApp
+from bot.hub.apps import InstalledApp
+from bot.hub.faults import DeliveryFault, Fault
+from bot.hub.hub import Hub, HubError
 
-__all__ = ["Fault", "Hub", "HubError", "InstalledApp"]
+__all__ = ["DeliveryFault", "Fault", "Hub", "HubError", "InstalledApp"]

@@ -5,51 +5,28 @@ import fcntl
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
-from bot.hub import server, shapes
+from bot.hub import apps, server, shapes
 from bot.hub.access import issue_token
+from bot.hub.apps import InstalledApp
 from bot.hub.faults import Faults
 from bot.hub.forge import Actor, Forge
 from bot.hub.git import GitVersionError, require_version
-from bot.hub.hooks import Courier, enqueue
-from bot.hub.records import App, Collaborator, Installation, Protection, Repo, User, now_utc
+from bot.hub.hooks import Courier
+from bot.hub.records import App, Collaborator, Protection, Repo, User, now_utc
 from bot.hub.refs import record_pushes
 from bot.hub.repositories import NAME, create_repo, read_folder
 from bot.hub.store import StoreError
 from bot.hub.wsgi import make_app
 
-_PERMISSIONS = {
-    "checks": "write",
-    "contents": "write",
-    "issues": "write",
-    "metadata": "read",
-    "pull_requests": "write",
-    "statuses": "write",
-}
-_EVENTS = ("check_run", "issue_comment", "issues", "pull_request", "push")
-
 
 class HubError(Exception):
     """The hub cannot do that; the message is one sentence that says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledApp:
-    """What an app needs in order to speak to the hub."""
-
-    app_id: int
-    slug: str
-    private_key_pem: str
-    installation_id: int
-    webhook_secret: str
 
 
 class Hub:
@@ -241,46 +218,23 @@ class Hub:
         account: str,
         webhook_url: str = "",
         webhook_secret: str = "",
-        permissions: dict[str, str] | None = None,
-        events: Sequence[str] = _EVENTS,
+        permissions: Mapping[str, str] = apps.PERMISSIONS,
+        events: Sequence[str] = apps.EVENTS,
     ) -> InstalledApp:
         """An app of `owner`, installed on every repository of `account`. Sends `ping` and `installation`."""
         slug = name.lower().replace(" ", "-")
         if self.forge.store.one(App, "WHERE slug = ?", slug) is not None:
             raise HubError(f"There is an app {slug} already; choose another name.")
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        private_pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        public_pem = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        store, now = self.forge.store, now_utc()
-        with store.write():
-            bot = store.add(User(login=f"{slug}[bot]", type="Bot", name=f"{slug}[bot]", email="", created_at=now))
-            app = store.add(
-                App(
-                    slug=slug,
-                    name=name,
-                    owner_id=self._user(owner).id,
-                    bot_id=bot.id,
-                    public_key_pem=public_pem.decode(),
-                    webhook_url=webhook_url,
-                    webhook_secret=webhook_secret,
-                    permissions_json=json.dumps(permissions or _PERMISSIONS),
-                    events_json=json.dumps(list(events)),
-                    created_at=now,
-                )
-            )
-            account_id = self._user(account).id
-            installation = store.add(Installation(app_id=app.id, account_id=account_id, created_at=now))
-            self._announce(app, installation)
-        return InstalledApp(
-            app_id=app.id,
+        return apps.create_app(
+            self.forge,
+            self._user(owner),
+            self._user(account),
+            name=name,
             slug=slug,
-            private_key_pem=private_pem.decode(),
-            installation_id=installation.id,
+            webhook_url=webhook_url,
             webhook_secret=webhook_secret,
+            permissions=permissions,
+            events=events,
         )
 
     def set_webhook(self, slug: str, *, url: str, secret: str) -> None:
@@ -289,17 +243,6 @@ class Hub:
         if app is None:
             raise HubError(f"There is no app {slug}; create it first.")
         self.forge.store.save(replace(app, webhook_url=url, webhook_secret=secret))
-
-    def _announce(self, app: App, installation: Installation) -> None:
-        enqueue(self.forge, app, "ping", None, shapes.ping(self.forge, app))
-        repos = self.forge.store.all(Repo, "WHERE owner_id = ?", installation.account_id)
-        body = {
-            "action": "created",
-            "installation": shapes.installation(self.forge, installation),
-            "repositories": [shapes.repository_name(self.forge, repo) for repo in repos],
-            "sender": shapes.user(self.forge, self.forge.store.get(User, app.owner_id)),
-        }
-        enqueue(self.forge, app, "installation", "created", body, installation=installation)
 
 
 def _lock_root(root: Path) -> IO[str]:
