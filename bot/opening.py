@@ -56,7 +56,7 @@ def paths(repository: str, sha: str) -> list[str]:
 
 def propose(x: Experiment, contract: Contract) -> Experiment:
     """The experiment with its proposal, applied to the base and checked against the scope; ended when there is none."""
-    answer = ask(x, contract.task.directory, contract.task.preset)
+    answer = ask(x, contract)
     if isinstance(answer, str):
         return replace(x, state=State.ABANDONED, reason=answer)
     problems = scope.check(
@@ -71,8 +71,9 @@ def propose(x: Experiment, contract: Contract) -> Experiment:
 
 
 @patient_step("propose")
-def ask(x: Experiment, directory: str, preset: str) -> Proposal | str:
+def ask(x: Experiment, contract: Contract) -> Proposal | str:
     """A proposal from the offline tuner, or one sentence that says why there is none."""
+    directory = contract.task.directory
     path = "train.py" if directory == "." else f"{directory}/train.py"
     forge = lab().access.forge(x.repository)
     source = forge.read(path, sha=x.base_sha)
@@ -81,8 +82,8 @@ def ask(x: Experiment, directory: str, preset: str) -> Proposal | str:
     answer = tuner.propose(
         source=source,
         path=path,
-        preset=preset,
-        history=ledger.rows(forge),
+        preset=contract.task.preset,
+        history=[row for row in ledger.rows(forge) if row.hardware_class in ("", contract.hardware_class)],
         in_flight=in_flight(x),
         idea=x.origin.idea,
         seed=zlib.crc32(x.id.encode()),
