@@ -4,7 +4,7 @@ A slow experiment holds back no other: they are waited for in turn of finishing,
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandle
 
@@ -60,6 +60,8 @@ def _why_to_stop(campaign: Campaign, started: int, *, now_utc: str) -> str:
     until = datetime.fromisoformat(campaign.started_utc) + timedelta(hours=plan.hours)
     if datetime.fromisoformat(now_utc) >= until:
         return f"its {plan.hours:g} hours are over"
+    if len(orders_of_a_day(plan.repository)) >= plan.experiments_per_day:
+        return f"the {plan.experiments_per_day} experiments that the contract allows in 24 hours are used up"
     last = campaign.results[-IN_VAIN:]
     if len(last) == IN_VAIN and all(result.proposal is None for result in last):
         return f"{IN_VAIN} times in a row there was nothing to propose: {last[-1].reason}"
@@ -76,6 +78,15 @@ def show(campaign: Campaign) -> None:
     plan = campaign.plan
     forge = lab().access.forge(plan.repository)
     forge.comment(plan.issue_number, marker=marker(plan.id), body=reply.campaign(campaign))
+
+
+@DBOS.step(name="orders_of_a_day")
+def orders_of_a_day(repository: str) -> list[Order]:
+    """The experiments of a repository that were asked for in the last 24 hours."""
+    since = datetime.now(UTC) - timedelta(hours=24)
+    found = DBOS.list_workflows(name="experiment", start_time=since.isoformat(), load_output=False)
+    orders = [status.input["args"][0] for status in found if status.input]
+    return [order for order in orders if isinstance(order, Order) and order.repository == repository]
 
 
 def running(repository: str) -> list[str]:

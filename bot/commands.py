@@ -100,7 +100,7 @@ def _do(asked: Asked, command: Command) -> str:
         thread = Thread.PULL if asked.on_pull else Thread.ISSUE
         return reply.commands([rule for rule in GRAMMAR if thread in rule.threads])
     if command.verb is Verb.EXPERIMENT:
-        return _experiment(asked, command.text)
+        return _over_budget(asked) or _experiment(asked, command.text)
     if command.verb in (Verb.CAMPAIGN_START, Verb.CAMPAIGN_STOP, Verb.CAMPAIGN_STATUS):
         return _campaign(asked, command)
     x = experiment_of(asked.repository, asked.number)
@@ -115,6 +115,20 @@ def _do(asked: Asked, command: Command) -> str:
     elif command.verb is Verb.RESUME:
         set_hold(asked.repository, asked.number, False)
         DBOS.send(x.id, asked.author, topic=RESUME)
+    return ""
+
+
+def _over_budget(asked: Asked) -> str:
+    """Why no more experiments may be asked for today; empty when they may. Without a contract there is no limit:
+    the experiment itself will say that there is none."""
+    contract = contract_today(asked.repository)
+    if isinstance(contract, str):
+        return ""
+    limits, orders = contract.limits, campaign.orders_of_a_day(asked.repository)
+    if len(orders) >= limits.experiments_per_day:
+        return reply.refused_budget(limit=f"{limits.experiments_per_day} experiments in 24 hours")
+    if sum(order.origin.requested_by == asked.author for order in orders) >= limits.experiments_per_person_per_day:
+        return reply.refused_budget(limit=f"{limits.experiments_per_person_per_day} experiments a person in 24 hours")
     return ""
 
 
@@ -137,6 +151,8 @@ def _campaign(asked: Asked, command: Command) -> str:
         contract = contract_today(asked.repository)
         if isinstance(contract, str):
             return contract
+        if refusal := _over_budget(asked):
+            return refusal
         plan = CampaignPlan(
             id=f"k{asked.order_id[1:]}",
             repository=asked.repository,
@@ -145,6 +161,7 @@ def _campaign(asked: Asked, command: Command) -> str:
             experiments=command.experiments or contract.campaign.experiments,
             hours=command.hours or contract.campaign.hours,
             parallel=contract.campaign.parallel,
+            experiments_per_day=contract.limits.experiments_per_day,
         )
         with SetWorkflowID(plan.id):
             DBOS.start_workflow(campaign.run_campaign, plan)

@@ -12,7 +12,6 @@ from markdown_it.token import Token
 
 MAX_TEXT_CHARACTERS = 4_000
 MAX_COMMENT_CHARACTERS = 65_536  # GitHub's own limit: what is beyond it is not read
-MAX_RUNS = 100
 MAX_EXPERIMENTS = 10_000
 MAX_HOURS = 720
 
@@ -29,11 +28,9 @@ class Verb(StrEnum):
     CAMPAIGN_START = "campaign start"
     CAMPAIGN_STOP = "campaign stop"
     CAMPAIGN_STATUS = "campaign status"
-    RERUN = "rerun"
     HOLD = "hold"
     RESUME = "resume"
     CLOSE = "close"
-    EXPLAIN = "explain"
     HELP = "help"
 
 
@@ -43,7 +40,6 @@ class Command:
 
     verb: Verb
     text: str = ""  # the idea of an experiment, or why to hold or close; untrusted, without control characters
-    runs: int | None = None  # of /rerun
     experiments: int | None = None  # of /campaign start
     hours: float | None = None  # of /campaign start
 
@@ -96,12 +92,6 @@ GRAMMAR = (
         meaning="Say what the campaign has done and what is left of its budget.",
     ),
     Rule(
-        verb=Verb.RERUN,
-        threads=(Thread.PULL,),
-        usage="/rerun [runs]",
-        meaning="Measure again, with as many more runs as said, or as the policy wants.",
-    ),
-    Rule(
         verb=Verb.HOLD,
         threads=(Thread.PULL,),
         usage="/hold [why]",
@@ -115,9 +105,6 @@ GRAMMAR = (
         usage="/close [why]",
         meaning="Stop measuring and close the pull request.",
         text=True,
-    ),
-    Rule(
-        verb=Verb.EXPLAIN, threads=(Thread.PULL,), usage="/explain", meaning="Show every run and the decision's reason."
     ),
     Rule(verb=Verb.HELP, threads=(Thread.ISSUE, Thread.PULL), usage="/help", meaning="List these commands."),
 )
@@ -205,8 +192,6 @@ def _command(word: str, rest: str, following: str, thread: Thread) -> Command | 
         return CommandError(message=f"`/{word}` is for comments on {rules[0].threads[0]}s: write it there")
     if word == "campaign":
         return _campaign(rest.split())
-    if word == "rerun":
-        return _rerun(rest.split())
     if rules[0].text:
         return _with_text(rules[0].verb, f"{rest}\n{following}")
     if rest.strip():
@@ -222,16 +207,6 @@ def _with_text(verb: Verb, raw: str) -> Command | CommandError:
             message=f"the text has {len(text)} characters: shorten it to {MAX_TEXT_CHARACTERS} or link to the rest"
         )
     return Command(verb=verb, text=text)
-
-
-def _rerun(arguments: list[str]) -> Command | CommandError:
-    """rerun = "/rerun" [whole number]"""
-    if not arguments:
-        return Command(verb=Verb.RERUN)
-    runs = _whole(arguments[0], MAX_RUNS)
-    if runs is None or len(arguments) > 1:
-        return CommandError(message=f"write `/rerun`, or `/rerun 4` for 4 runs (1 to {MAX_RUNS})")
-    return Command(verb=Verb.RERUN, runs=runs)
 
 
 def _campaign(arguments: list[str]) -> Command | CommandError:

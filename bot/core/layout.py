@@ -60,7 +60,9 @@ class Limits:
     experiments_per_day: Annotated[
         int, Field(ge=1, le=100_000, description="Experiments started, from any source.")
     ] = 200
-    commands_per_person_per_day: Annotated[int, Field(ge=1, le=10_000, description="Commands obeyed per person.")] = 20
+    experiments_per_person_per_day: Annotated[
+        int, Field(ge=1, le=100_000, description="Experiments started for one person, campaigns of theirs included.")
+    ] = 100
 
 
 def _no_default(schema: dict[str, Any]) -> None:

@@ -252,6 +252,7 @@ class CampaignPlan:
     experiments: int
     hours: float
     parallel: int
+    experiments_per_day: int  # of the repository, from any source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bot.core.command import Rule
 from bot.core.model import Campaign, Experiment, State
 from bot.core.report import BODY_LIMIT, CONTRACT_PATH
-from bot.core.text import code, duration, joined, marker, neutral
+from bot.core.text import code, joined, marker, neutral
 
 MOST_PROBLEMS_SHOWN = 20
 MOST_RESULTS_SHOWN = 100
@@ -29,10 +29,12 @@ def refused_permission(*, login: str, needed: str = "write") -> str:
     )
 
 
-def refused_budget(*, limit: str, free_in_s: float | None) -> str:
+def refused_budget(*, limit: str) -> str:
     """A budget of the contract is used up; `limit` names it in words."""
-    when = f"Ask again in about {duration(free_in_s)}, or raise" if free_in_s is not None else "Raise"
-    return f"Not started: {neutral(limit, 200).rstrip('.')}. {when} the limit in {code(CONTRACT_PATH)}."
+    return (
+        f"Not started: {neutral(limit, 200).rstrip('.')} are used up. Ask again tomorrow, or raise the limit in "
+        f"{code(CONTRACT_PATH)}."
+    )
 
 
 def refused_state(*, doing: str, state: str) -> str:

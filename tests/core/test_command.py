@@ -37,7 +37,7 @@ def told(comment: str, thread: Thread) -> str:
         ("Hi!\r\n/Experiment: one\r\n\r\ntwo\r\n", Command(verb=Verb.EXPERIMENT, text="one\n\ntwo")),
         ("@nightlab experiment warm up longer", Command(verb=Verb.EXPERIMENT, text="warm up longer")),
         ("@NightLab[bot]: /experiment x", Command(verb=Verb.EXPERIMENT, text="x")),
-        ("/experiment see /usr/share\n/usr/share/dict is\n```\n/rerun\n```", None),
+        ("/experiment see /usr/share\n/usr/share/dict is\n```\n/resume\n```", None),
         ("/campaign start", Command(verb=Verb.CAMPAIGN_START)),
         ("/campaign start n=50 hours=7.5", Command(verb=Verb.CAMPAIGN_START, experiments=50, hours=7.5)),
         ("/campaign START Hours=8\nthanks", Command(verb=Verb.CAMPAIGN_START, hours=8.0)),
@@ -55,17 +55,15 @@ def test_commands_on_issues(comment: str, expected: Command | None) -> None:
 @pytest.mark.parametrize(
     ("comment", "expected"),
     [
-        ("/rerun", Command(verb=Verb.RERUN)),
-        ("looks lucky\n/rerun 4\nplease", Command(verb=Verb.RERUN, runs=4)),
+        ("/resume", Command(verb=Verb.RESUME)),
         ("/hold", Command(verb=Verb.HOLD)),
         ("/hold the paper is due\nuntil Monday", Command(verb=Verb.HOLD, text="the paper is due\nuntil Monday")),
-        ("/resume", Command(verb=Verb.RESUME)),
         ("/close superseded by #12", Command(verb=Verb.CLOSE, text="superseded by #12")),
-        ("/explain", Command(verb=Verb.EXPLAIN)),
+        ("/help", Command(verb=Verb.HELP)),
         ("   /help.", Command(verb=Verb.HELP)),
-        ("> why?\n/explain", Command(verb=Verb.EXPLAIN)),
-        ("<details>\n\n/explain\n\n</details>", Command(verb=Verb.EXPLAIN)),
-        ("`code` and <!-- hidden --> words\n/explain", Command(verb=Verb.EXPLAIN)),
+        ("> why?\n/help", Command(verb=Verb.HELP)),
+        ("<details>\n\n/help\n\n</details>", Command(verb=Verb.HELP)),
+        ("`code` and <!-- hidden --> words\n/help", Command(verb=Verb.HELP)),
     ],
 )
 def test_commands_on_pull_requests(comment: str, expected: Command) -> None:
@@ -76,36 +74,36 @@ def test_commands_on_pull_requests(comment: str, expected: Command) -> None:
     "comment",
     [
         "",
-        "please /rerun",
-        "> /rerun",
-        ">/rerun",
-        "- /rerun",
-        "```\n/rerun\n```",
-        "~~~ sh\n/rerun",
-        "- list\n  ```\n  /rerun\n  ```",
-        "    /rerun",
-        "\t/rerun",
-        "shown as text, but hard to tell from code\n    /rerun",
-        "`\n/rerun\n`",
-        "some `code\n/rerun` there",
-        "<!--\n/rerun\n-->",
-        "text <!--\n/rerun\n--> text",
-        "<pre>\n/rerun\n</pre>",
-        '<a title="\n/rerun">x</a>',
-        "![\n/rerun](image.png)",
-        "\\/rerun",
-        "//rerun",
-        "/rerun/logs",
+        "please /resume",
+        "> /resume",
+        ">/resume",
+        "- /resume",
+        "```\n/resume\n```",
+        "~~~ sh\n/resume",
+        "- list\n  ```\n  /resume\n  ```",
+        "    /resume",
+        "\t/resume",
+        "shown as text, but hard to tell from code\n    /resume",
+        "`\n/resume\n`",
+        "some `code\n/resume` there",
+        "<!--\n/resume\n-->",
+        "text <!--\n/resume\n--> text",
+        "<pre>\n/resume\n</pre>",
+        '<a title="\n/resume">x</a>',
+        "![\n/resume](image.png)",
+        "\\/resume",
+        "//resume",
+        "/resume/logs",
         "/usr/bin/python",
         "/etc",
         "/s",
         "/tmp is full",
-        "/ rerun",
+        "/ resume",
         "/reſume",  # a long s is no s
         "@nightlab thanks",
-        "@nightlabs rerun",
-        "@someone /rerun",
-        "nightlab rerun",
+        "@nightlabs resume",
+        "@someone /resume",
+        "nightlab resume",
     ],
 )
 def test_prose(comment: str) -> None:
@@ -116,16 +114,16 @@ def test_prose(comment: str) -> None:
     ("comment", "thread", "message"),
     [
         ("/experimnt x", Thread.ISSUE, "`/experimnt` is not a command: did you mean `/experiment`?"),
-        ("/run", Thread.PULL, "`/run` is not a command: did you mean `/rerun`?"),
-        ("@nightlab rerunn", Thread.PULL, "`/rerunn` is not a command: did you mean `/rerun`?"),
-        ("/rerun", Thread.ISSUE, "`/rerun` is for comments on pull requests: write it there"),
+        ("/run", Thread.PULL, "`/run` is not a command: did you mean `/resume`?"),
+        ("@nightlab resumen", Thread.PULL, "`/resumen` is not a command: did you mean `/resume`?"),
+        ("/resume", Thread.ISSUE, "`/resume` is for comments on pull requests: write it there"),
         ("/experiment x", Thread.PULL, "`/experiment` is for comments on issues: write it there"),
-        ("/hold\n/explain", Thread.PULL, "there are 2 commands in this comment: write one comment for each"),
-        ("/explain now", Thread.PULL, "`/explain` takes nothing after it: put other words on the next line"),
-        ("/rerun 0", Thread.PULL, "write `/rerun`, or `/rerun 4` for 4 runs (1 to 100)"),
-        ("/rerun 1.5", Thread.PULL, "write `/rerun`, or `/rerun 4` for 4 runs (1 to 100)"),
-        ("/rerun ²", Thread.PULL, "write `/rerun`, or `/rerun 4` for 4 runs (1 to 100)"),
-        ("/rerun 2 3", Thread.PULL, "write `/rerun`, or `/rerun 4` for 4 runs (1 to 100)"),
+        ("/hold\n/help", Thread.PULL, "there are 2 commands in this comment: write one comment for each"),
+        ("/help now", Thread.PULL, "`/help` takes nothing after it: put other words on the next line"),
+        ("/resume 0", Thread.PULL, "write `/resume`, or `/resume 4` for 4 runs (1 to 100)"),
+        ("/resume 1.5", Thread.PULL, "write `/resume`, or `/resume 4` for 4 runs (1 to 100)"),
+        ("/resume ²", Thread.PULL, "write `/resume`, or `/resume 4` for 4 runs (1 to 100)"),
+        ("/resume 2 3", Thread.PULL, "write `/resume`, or `/resume 4` for 4 runs (1 to 100)"),
         ("/campaign", Thread.ISSUE, "write `/campaign start`, `/campaign stop` or `/campaign status`"),
         ("/campaign go", Thread.ISSUE, "write `/campaign start`, `/campaign stop` or `/campaign status`"),
         (
@@ -148,9 +146,9 @@ def test_campaign_settings_out_of_range(arguments: str) -> None:
 
 
 def test_an_error_names_its_line() -> None:
-    answer = on_pull("thanks!\n  /rerun many\nplease")
+    answer = on_pull("thanks!\n  /resume many\nplease")
     assert isinstance(answer, CommandError)
-    assert answer.line == "/rerun many"
+    assert answer.line == "/resume many"
 
 
 def test_text_is_bounded_and_free_of_invisible_characters() -> None:

@@ -263,7 +263,14 @@ def test_contract_problems_is_one_sentence() -> None:
 
 CAMPAIGN = Campaign(
     plan=CampaignPlan(
-        id="k1", repository="ada/gpt", requested_by="ada", issue_number=3, experiments=20, hours=8.0, parallel=2
+        id="k1",
+        repository="ada/gpt",
+        requested_by="ada",
+        issue_number=3,
+        experiments=20,
+        hours=8.0,
+        parallel=2,
+        experiments_per_day=200,
     ),
     started_utc="2026-03-08T01:00:00Z",
     results=(MERGED, hostile("a | b @x #1"), ABANDONED),
@@ -276,13 +283,12 @@ def test_the_comment_of_the_longest_campaign_fits() -> None:
     assert len(text.encode()) <= BODY_LIMIT
     assert len(reply.campaign(replace(CAMPAIGN, results=(hostile("@🦀" * 500),) * 10_000)).encode()) <= BODY_LIMIT
 
-
 def test_replies() -> None:
     texts = [
         reply.nothing_proposed(reason="the tuner knows no constant of that name."),
         reply.command_error(command="/experiment `stpo`", problem="write /experiment stop"),
         reply.refused_permission(login="eve"),
-        reply.refused_budget(limit="200 experiments were started in the last 24 hours", free_in_s=7200),
+        reply.refused_budget(limit="the 200 experiments of 24 hours"),
         reply.refused_budget(limit="200 experiments were started", free_in_s=None),
         reply.refused_state(doing="close", state="merged"),
         reply.broken_contract(["line 3: policy.e_merge: must be at least 1, not @x"]),
