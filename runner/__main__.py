@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     except ProtocolError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's output
         return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))  # by way of every `finally`
     adopt_orphans()
     exit_when_closed(0)
 

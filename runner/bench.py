@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from runner import worker
 from runner.artefact import ArtefactError, frozen
-from runner.cache import DiskError, run_folder
+from runner.cache import DiskError, require_space, run_folder
 from runner.corpus import Corpus, PrepareError, digest, prepared
 from runner.exchange import Listener, WorkerLostError
-from runner.protocol import Phase, Progress, Request, Run, Status, Task
+from runner.protocol import Phase, Progress, Request, Run, Status
 from runner.sandbox import MAX_PROCESSES, Cause, Exit, Limits, Process, Sandbox, UnknownSandboxError, sandbox
 from runner.score import (
     SCORE_VERSION,
@@ -243,7 +243,7 @@ def _train(inside: _Inside, report: Report) -> None:
         process.kill()
     record.note(ended, process.tail)
     record.run = replace(record.run, train_cpu_s=ended.cpu_s)
-    _require_success(ended, "train.py", process.tail, wall_s, task)
+    _require_success(inside, ended, "train.py", process.tail, wall_s)
 
 
 def _answers(
@@ -271,15 +271,17 @@ def _answers(
             yield rows, logits[: rows.stop - rows.start]
         exchange.close()
     except WorkerLostError as lost:
-        _require_success(lost.exit, "the model", process.tail, wall_s, task)
+        _require_success(inside, lost.exit, "the model", process.tail, wall_s)
         raise RejectedError("the model's process ended before it had answered") from None
     finally:
         inside.record.note(process.kill(), process.tail)
 
 
-def _require_success(ended: Exit, who: str, log: str, wall_s: float, task: Task) -> None:
-    """Raises _FailedError unless the process exited with code 0."""
-    last = exception_line(log)
+def _require_success(inside: _Inside, ended: Exit, who: str, log: str, wall_s: float) -> None:
+    """Raises _FailedError unless the process exited with code 0, or DiskError if that may be the disk's fault."""
+    if ended.cause is not Cause.EXITED or ended.code:
+        require_space(inside.folder, 0)
+    task, last = inside.request.task, exception_line(log)
     if ended.cause is Cause.TIMED_OUT:
         raise _FailedError(Status.TIMED_OUT, f"{who} was not done after {wall_s:g} s")
     if ended.cause is Cause.OUT_OF_MEMORY or (ended.code and _OUT_OF_MEMORY.search(last)):

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.cache import locked
-from runner.protocol import Source
+from runner.protocol import Source, allowed
 from runner.sandbox import die_with_parent
 
 TOKEN_VARIABLE = "NIGHTLAB_GIT_TOKEN"  # noqa: S105 - a name, not a secret
@@ -79,17 +79,13 @@ class Checkout:
         return self._git("write-tree", index="measured").decode().strip()
 
     def _allowed(self, index: str, source: Source) -> dict[str, tuple[str, str]]:
-        """path -> (mode, blob) of what git itself says the patterns match."""
-        patterns = self._run_dir / "allowed"
-        patterns.write_text("".join(f"{pattern}\n" for pattern in source.allowed))
-        listed = self._git(
-            "ls-files", "-z", "--cached", "--ignored", "--stage", f"--exclude-from={patterns}", index=index
-        )
+        """path -> (mode, blob) of the entries of an index that a proposal may change."""
         entries = {}
-        for line in filter(None, listed.split(b"\0")):
-            about, _, path = line.partition(b"\t")
+        for line in filter(None, self._git("ls-files", "-z", "--stage", index=index).split(b"\0")):
+            about, _, name = line.partition(b"\t")
             mode, blob, _ = about.decode().split(" ")
-            entries[os.fsdecode(path)] = (mode, blob)
+            if allowed(path := os.fsdecode(name), source.allowed):
+                entries[path] = (mode, blob)
         return entries
 
     def _git(self, *arguments: str, index: str | None = None, data: str | None = None) -> bytes:
@@ -118,11 +114,10 @@ def _fetched(source: Source, cache_dir: Path) -> Path:
                     "--quiet",
                     "--no-tags",
                     "--no-write-fetch-head",
-                    "--no-auto-gc",  # nothing refers to these commits, so a collection would drop them
                     "--depth=1",
                     "--",
                     source.git_url,
-                    *missing,
+                    *(f"{sha}:refs/measured/{sha}" for sha in missing),  # named, so that the next fetch is a difference
                     extra=_credentials(source.git_url),
                 )
         except GitError as error:
@@ -149,10 +144,10 @@ def _git(git_dir: Path | None, *arguments: str, extra: dict[str, str] | None = N
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     inherited.pop(TOKEN_VARIABLE, None)
-    command = ["git", *([f"--git-dir={git_dir}"] if git_dir else []), "-c", "protocol.version=2", *arguments]
+    options = ["-c", "protocol.version=2", "-c", "gc.autoDetach=false", *([f"--git-dir={git_dir}"] if git_dir else [])]
     try:
         done = subprocess.run(
-            command,
+            ["git", *options, *arguments],
             input=os.fsencode(data) if data is not None else b"",
             env=inherited | fixed | (extra or {}),
             capture_output=True,

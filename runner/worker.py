@@ -16,7 +16,7 @@ HEADER = struct.Struct("<III")
 
 
 def main(task_dir: str, out_dir: str, address: str, device: str) -> None:
-    sys.path.insert(0, task_dir)
+    sys.path[0] = task_dir  # and not this file's folder, whose modules are none of the candidate's business
     from train import load  # the candidate's
 
     predict = load(out_dir, device)

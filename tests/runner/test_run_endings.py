@@ -198,6 +198,17 @@ def test_nothing_is_left_when_the_asker_is_killed(bench: Bench, tmp_path: Path, 
     assert [path.name for path in (tmp_path / f"nightlab-{os.getuid()}").iterdir()] == ["lock"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_cancelled_run_cleans_up(bench: Bench, tmp_path: Path, number: signal.Signals) -> None:
+    hang = f"import time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    with asked(bench.train_with(doing(hang)), env={"TMPDIR": str(tmp_path)}) as runner:
+        pid = _eventually(lambda: int((tmp_path / "pid").read_text()))
+        runner.send_signal(number)
+        assert runner.wait(timeout=10) == 128 + number
+        assert not _alive(pid)
+    assert [path.name for path in (tmp_path / f"nightlab-{os.getuid()}").iterdir()] == ["lock"]
+
+
 def test_training_dies_with_a_killed_runner(bench: Bench, tmp_path: Path) -> None:
     hang = f"import time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     with asked(bench.train_with(doing(hang))) as runner:

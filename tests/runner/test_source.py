@@ -76,7 +76,7 @@ def test_prepare_is_fixed_even_if_the_patterns_allow_it(bench: Bench) -> None:
     assert (run.status, run.reason) == (Status.INVALID, "prepare.py is fixed, but the pull request changes it")
 
 
-def test_patterns_are_gits_own(bench: Bench, tmp_path: Path) -> None:
+def test_the_last_pattern_that_matches_wins(bench: Bench, tmp_path: Path) -> None:
     request = bench.request(bench.commit({"train.py": "# new", "notes.txt": "changed", "model/a.py": "a"}))
     request = replace(request, source=replace(request.source, allowed=("*.py", "!prepare.py", "!model/*.py")))
     assert files(checked_out(request, tmp_path)) == {**MAIN, "train.py": "# new"}
