@@ -126,9 +126,9 @@ def _over_budget(asked: Asked) -> str:
         return ""
     limits, orders = contract.limits, campaign.orders_of_a_day(asked.repository)
     if len(orders) >= limits.experiments_per_day:
-        return reply.refused_budget(limit=f"{limits.experiments_per_day} experiments in 24 hours")
+        return reply.refused_budget(limit=f"the {limits.experiments_per_day} experiments of 24 hours")
     if sum(order.origin.requested_by == asked.author for order in orders) >= limits.experiments_per_person_per_day:
-        return reply.refused_budget(limit=f"{limits.experiments_per_person_per_day} experiments a person in 24 hours")
+        return reply.refused_budget(limit=f"your {limits.experiments_per_person_per_day} experiments of 24 hours")
     return ""
 
 

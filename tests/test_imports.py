@@ -1,4 +1,4 @@
-"""Imports flow one way: cli, web -> workflows -> edge -> core -> runner.protocol. Read from the source, not executed."""
+"""Imports flow one way: cli, web -> workflows -> edge -> core -> runner.protocol. Read from the source."""
 
 import ast
 from pathlib import Path

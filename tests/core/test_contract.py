@@ -44,7 +44,7 @@ proposer: mixed
 land: after-approval
 policy: {e_merge: 20, n_max: 20, form: unpaired}
 campaign: {experiments: 50, hours: 7.5, parallel: 2}
-limits: {experiments_per_day: 60, commands_per_person_per_day: 5}
+limits: {experiments_per_day: 60, experiments_per_person_per_day: 5}
 """
 
 
@@ -100,7 +100,7 @@ def test_every_key_arrives() -> None:
         "land": Land.AFTER_APPROVAL,
         "policy": dataclasses.asdict(PolicySettings(e_merge=20, n_max=20, form="unpaired")),
         "campaign": {"experiments": 50, "hours": 7.5, "parallel": 2},
-        "limits": {"experiments_per_day": 60, "commands_per_person_per_day": 5},
+        "limits": {"experiments_per_day": 60, "experiments_per_person_per_day": 5},
     }
 
 

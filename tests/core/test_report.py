@@ -283,13 +283,13 @@ def test_the_comment_of_the_longest_campaign_fits() -> None:
     assert len(text.encode()) <= BODY_LIMIT
     assert len(reply.campaign(replace(CAMPAIGN, results=(hostile("@🦀" * 500),) * 10_000)).encode()) <= BODY_LIMIT
 
+
 def test_replies() -> None:
     texts = [
         reply.nothing_proposed(reason="the tuner knows no constant of that name."),
         reply.command_error(command="/experiment `stpo`", problem="write /experiment stop"),
         reply.refused_permission(login="eve"),
         reply.refused_budget(limit="the 200 experiments of 24 hours"),
-        reply.refused_budget(limit="200 experiments were started", free_in_s=None),
         reply.refused_state(doing="close", state="merged"),
         reply.broken_contract(["line 3: policy.e_merge: must be at least 1, not @x"]),
         reply.broken_contract([f"line {i}: x" for i in range(25)]),
