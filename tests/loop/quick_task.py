@@ -16,7 +16,7 @@ import numpy as np
 data = Path(os.environ["DATA_DIR"])
 for name in ("train", "validation"):
     (data / name).mkdir()
-np.save(data / "validation" / "sequences.npy", (np.arange(40)[:, None] + np.arange(9)) % 16)  # each token, then the next
+np.save(data / "validation" / "sequences.npy", (np.arange(40)[:, None] + np.arange(9)) % 16)  # each, then the next
 np.save(data / "validation" / "token_bytes.npy", np.ones(16, dtype=int))
 (data / "meta.json").write_text(json.dumps({"vocab_size": 16, "corpus_sha256": "c", "tokenizer_sha256": "t"}))
 """

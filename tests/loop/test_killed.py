@@ -1,0 +1,198 @@
+"""kill -9 of the bot at every instant that matters, then a restart: the forge ends up as if nothing had happened."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from living_lab import Lab, Target, eventually
+from quick_task import BETTER, WORSE, slow
+
+from bot.hub import Fault
+
+BY_BOT = "/issues/2/"  # the pull request's thread: nobody else writes there
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shared_lab: Lab) -> Callable[[str], dict[str, Any]]:
+    """What an idea leaves on the forge when nothing goes wrong."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def look(idea: str) -> dict[str, Any]:
+        if idea not in known:
+            target = shared_lab.repository()
+            target.row(target.experiment(idea))
+            known[idea] = target.settled()
+        return known[idea]
+
+    return look
+
+
+# (what took effect, idea, method, path, which such request)
+WRITES = [
+    ("tree of the branch", BETTER, "POST", "/git/trees$", 1),
+    ("commit of the branch", BETTER, "POST", "/git/commits$", 1),
+    ("branch", BETTER, "POST", "/git/refs$", 1),
+    ("pull request", BETTER, "POST", "/pulls$", 1),
+    ("comment", BETTER, "POST", "/issues/2/comments$", 1),
+    ("edit of the comment", BETTER, "PATCH", "/issues/comments/", 1),
+    ("last edit of the comment", WORSE, "PATCH", "/issues/comments/", 2),
+    ("check run", BETTER, "POST", "/check-runs$", 1),
+    ("change of the check run", BETTER, "PATCH", "/check-runs/", 1),
+    ("conclusion of the check run", WORSE, "PATCH", "/check-runs/", 2),
+    ("first label", BETTER, "POST", "/issues/2/labels$", 1),
+    ("second label", BETTER, "POST", "/issues/2/labels$", 2),
+    ("removal of a label", BETTER, "DELETE", "/issues/2/labels/", 1),
+    ("merge commit", BETTER, "POST", "/git/commits$", 2),
+    ("landing", BETTER, "PATCH", "/git/refs/heads/main$", 1),
+    ("label after the merge", BETTER, "POST", "/issues/2/labels$", 4),
+    ("close", WORSE, "PATCH", "/pulls/2$", 1),
+    ("deletion of the branch", BETTER, "DELETE", "/git/refs/heads/nightlab/", 1),
+    ("deletion of a rejected branch", WORSE, "DELETE", "/git/refs/heads/nightlab/", 1),
+    ("reply", BETTER, "POST", "/issues/1/comments$", 1),
+    ("tree of the ledger", WORSE, "POST", "/git/trees$", 2),
+    ("commit of the ledger", WORSE, "POST", "/git/commits$", 2),
+    ("ledger", WORSE, "POST", "/git/refs$", 2),
+]
+QUICK = ("pull request", "landing")
+
+
+def _cases() -> list[Any]:
+    return [pytest.param(*case, id=case[0], marks=() if case[0] in QUICK else pytest.mark.slow) for case in WRITES]
+
+
+@pytest.mark.parametrize(("what", "idea", "method", "path", "nth"), _cases())
+def test_killed_when_a_write_took_effect_and_its_answer_was_lost(
+    lab: Lab,
+    undisturbed: Callable[[str], dict[str, Any]],
+    what: str,
+    idea: str,
+    method: str,
+    path: str,
+    nth: int,
+) -> None:
+    expected = undisturbed(idea)
+    target = lab.repository()
+    identity = target.experiment(idea)
+    kill = lab.hub.faults.add(at_nth(lab, target, method=method, path=path, nth=nth))
+    eventually(lambda: not lab.bot.alive, f"the kill at the {what}")
+    assert kill.hits == nth
+    lab.bot.start()
+    target.row(identity)
+    assert target.settled() == expected
+    assert lab.bot.offspring("train.py") == []
+
+
+def at_nth(lab: Lab, target: Target, *, method: str, path: str, nth: int, after: bool = True) -> Fault:
+    """Kills the bot at the nth such request to this repository."""
+    seen = 0
+
+    def act() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == nth:
+            lab.bot.kill()
+
+    return Fault(method=method, path_regex=f"/{target.name}.*{path}", after=after, times=nth, action=act)
+
+
+@pytest.mark.slow
+def test_killed_right_after_the_webhook_was_accepted(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+    expected = undisturbed(BETTER)
+    target = lab.repository()
+    identity = target.experiment(BETTER)
+    eventually(
+        lambda: [d for d in target.deliveries() if d.event == "issue_comment" and d.status_code == 202],
+        "the webhook's acceptance",
+    )
+    lab.bot.kill()
+    lab.bot.start()
+    target.row(identity)
+    assert target.settled() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", ["/collaborators/ada/permission$", "/contents/train.py$", "/pulls/2$", "/git/ref/heads/main$"]
+)
+def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Callable[[str], dict[str, Any]], path: str) -> None:
+    expected = undisturbed(BETTER)
+    target = lab.repository()
+    identity = target.experiment(BETTER)
+    lab.hub.faults.add(at_nth(lab, target, method="GET", path=path, nth=1, after=False))
+    eventually(lambda: not lab.bot.alive, "the kill")
+    lab.bot.start()
+    target.row(identity)
+    assert target.settled() == expected
+
+
+def test_killed_while_a_run_trains(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+    expected = undisturbed(WORSE)
+    target = lab.repository(train=slow(1.0))
+    identity = target.experiment(WORSE)
+    lab.bot.wait_for_training()
+    lab.bot.kill()
+    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=15)
+    lab.bot.start()
+    row = target.row(identity)
+    assert [(m["side"], m["run"]["seed"]) for m in row["runs"]] == [
+        ("candidate", 0),
+        ("baseline", 0),
+        ("candidate", 1),
+        ("baseline", 1),
+    ]
+    assert target.settled() == expected
+
+
+@pytest.mark.slow
+def test_killed_between_two_runs(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+    expected = undisturbed(WORSE)
+    target = lab.repository(train=slow(0.7))
+    identity = target.experiment(WORSE)
+    lab.bot.wait_for_training()
+    eventually(lambda: not lab.bot.offspring("train.py"), "the end of the first trainings")
+    lab.bot.kill()
+    lab.bot.start()
+    target.row(identity)
+    assert target.settled() == expected
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+    """After every single write of one experiment."""
+    expected = undisturbed(BETTER)
+    target = lab.repository()
+    identity = target.experiment(BETTER)
+    kill = Fault(method="POST|PATCH|PUT|DELETE", path_regex=f"/api/v3/repos/{target.name}/", after=True, times=1000)
+    kill.action = lab.bot.kill
+    lab.hub.faults.add(kill)
+
+    def done() -> bool:
+        if not lab.bot.alive:
+            lab.bot.start()
+        return target.has(f"nightlab-ledger:experiments/{identity}.json")
+
+    eventually(done, "the ledger row", patience_s=240)
+    lab.hub.faults.clear()
+    if not lab.bot.alive:
+        lab.bot.start()
+    assert kill.hits > 20
+    assert target.settled() == expected
+
+
+@pytest.mark.slow
+def test_killed_during_a_campaign(lab: Lab) -> None:
+    target = lab.repository(train=slow(0.5))
+    comment = target.ask("/campaign start n=2")
+    for _ in range(2):
+        lab.bot.wait_for_training()
+        lab.bot.kill()
+        lab.bot.start()
+    eventually(lambda: "Campaign ended" in target.replies(1)[0], "the campaign's end", patience_s=120)
+    settled = target.settled()
+    assert settled["rows"] == len(settled["table"]) == len(settled["pulls"]) == 2
+    for number, pull in settled["pulls"].items():
+        assert pull["state"] != "open", number
+        assert pull["comments"] == ["nightlab[bot]"]
+        assert len(pull["checks"]) == 1
+    assert len(target.replies(1)) == 1
+    assert target.reactions(comment) == ["eyes"]
