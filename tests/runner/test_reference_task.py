@@ -71,6 +71,15 @@ def test_a_diverging_run_says_so(shipped: Bench) -> None:
     assert run.reason == "train.py failed: training diverged: the loss is nan at step 20"
 
 
+@pytest.mark.slow
+def test_the_example_in_the_documentation_runs(shipped: Bench) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "task.md").read_text(), re.DOTALL)
+    run, _ = measured(limited(shipped.train_with(example), timeout_s=120, memory_mib=2048, output_mib=64))
+    assert (run.status, run.reason) == (Status.OK, "")
+    assert run.metric is not None
+    assert 2.0 < run.metric < 4.0  # better than its first guess, 11 bits a token
+
+
 def test_constants_are_plain_so_that_a_tuner_can_turn_them() -> None:
     """One line, one number, one comment; and no second place where the same text stands."""
     source = (TASK / "train.py").read_text()
