@@ -33,13 +33,16 @@ def command(path: Path, *arguments: str) -> list[str]:
     return ["git", "-c", "safe.directory=*", f"--git-dir={path}", *arguments]
 
 
-def run_git(path: Path, *arguments: str, stdin: bytes = b"", index: Path | None = None) -> bytes:
-    """Standard output. Raises GitError with standard error when git exits with anything but 0."""
+def run_git(path: Path, *arguments: str, stdin: bytes = b"", index: Path | None = None, strict: bool = False) -> bytes:
+    """Standard output. Raises GitError with standard error when git exits with anything but 0.
+
+    With `strict` also when it complains and goes on, as `update-index` does about a path like `../x`.
+    """
     env = environment()
     if index is not None:
         env["GIT_INDEX_FILE"] = str(index)
     done = subprocess.run(command(path, *arguments), input=stdin, env=env, capture_output=True, check=False)
-    if done.returncode != 0:
+    if done.returncode != 0 or (strict and done.stderr):
         raise GitError(done.stderr.decode(errors="replace").strip() or f"git {arguments[0]} exited {done.returncode}")
     return done.stdout
 

@@ -26,8 +26,8 @@ _TASK = re.compile(r"\[([ xX])\] ")
 
 def _validate_link(url: str) -> bool:
     """Only addresses that a click cannot turn against the reader."""
-    scheme = re.match(r"\s*([a-z][a-z0-9+.-]*):", url, re.IGNORECASE)
-    return scheme is None or scheme[1].lower() in ("http", "https", "mailto")
+    before_colon, colon, _ = re.split(r"[/?#]", url, maxsplit=1)[0].partition(":")
+    return not colon or before_colon.lower() in ("http", "https", "mailto")
 
 
 class _Renderer(RendererHTML):

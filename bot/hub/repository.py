@@ -194,17 +194,23 @@ class Repository:
         with tempfile.TemporaryDirectory() as folder:
             index = Path(folder) / "index"
             run_git(self.path, "read-tree", *([base] if base else ["--empty"]), index=index)
-            lines = []
-            for change in changes:
-                if change.mode == "040000" and change.sha is not None:
-                    run_git(self.path, "rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", change.path, index=index)
-                    run_git(self.path, "read-tree", f"--prefix={change.path}/", change.sha, index=index)
-                else:
-                    lines.append(f"{change.mode if change.sha else '0'} {change.sha or NO_SHA}\t{change.path}\0")
+            lines = [line for change in changes for line in self._index_lines(change, base)]
             if lines:
                 stdin = "".join(lines).encode(errors="surrogateescape")
-                run_git(self.path, "update-index", "--replace", "-z", "--index-info", stdin=stdin, index=index)
+                run_git(
+                    self.path, "update-index", "--replace", "-z", "--index-info", stdin=stdin, index=index, strict=True
+                )
             return run_git(self.path, "write-tree", index=index).decode().strip()
+
+    def _index_lines(self, change: Change, base: str | None) -> list[str]:
+        """For `update-index --index-info`: a mode of 0 removes. A directory is replaced as a whole."""
+        if change.mode != "040000":
+            return [f"{change.mode if change.sha else '0'} {change.sha or NO_SHA}\t{change.path}\0"]
+        old = self.tree(base, recursive=True, path=f"{change.path}/") if base else []
+        new = self.tree(change.sha, recursive=True) if change.sha else []
+        removed = [f"0 {NO_SHA}\t{entry.path}\0" for entry in old if entry.type != "tree"]
+        added = [f"{e.mode} {e.sha}\t{change.path}/{e.path}\0" for e in new if e.type != "tree"]
+        return removed + added
 
     def write_commit(
         self, *, tree: str, parents: Sequence[str], message: str, author: Signature, committer: Signature

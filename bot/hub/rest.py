@@ -34,7 +34,8 @@ def the_forge() -> Forge:
 
 
 def caller() -> Caller:
-    found: Caller = g.caller
+    """Who sent this request; nobody when a fault answered before anyone asked."""
+    found: Caller = g.get("caller", Caller())
     return found
 
 

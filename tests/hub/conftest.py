@@ -1,5 +1,6 @@
 """A hub that serves, with one account, one repository and one installed app, for every test of the hub."""
 
+import functools
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ FILES = {"README.md": "# Model\n", "train.py": "LR = 0.6\nSTEPS = 100\n", "src/d
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`repo` acts as the app, `owner` as ada who owns lab/..., `stranger` as somebody without rights."""
+    """ada owns ada/model, grace may write, eve may read; `repo` speaks as the installed app."""
 
     hub: Hub
     app: InstalledApp
@@ -34,9 +35,9 @@ class World:
     @property
     def integration(self) -> github.GithubIntegration:
         auth = github.Auth.AppAuth(self.app.app_id, self.app.private_key_pem)
-        return github.GithubIntegration(base_url=self.hub.api_url, auth=auth)
+        return github.GithubIntegration(base_url=self.hub.api_url, auth=auth, seconds_between_requests=0)
 
-    @property
+    @functools.cached_property
     def repo(self) -> Repository:
         auth = github.Auth.AppAuth(self.app.app_id, self.app.private_key_pem)
         installed = auth.get_installation_auth(self.app.installation_id)
