@@ -38,17 +38,20 @@ class Asked:
     body: str
 
 
-def accept(happened: Event) -> None:
-    """Queue an event. Called again with the same event it does nothing."""
+def accept(happened: Event) -> bool:
+    """Queue an event that something is to be done about. Called again with the same event it does nothing."""
+    if not isinstance(happened, MainPushed) and (happened.by_bot or _command(_asked(happened)) is None):
+        return False
     with SetWorkflowID(happened.key):
         DBOS.enqueue_workflow(EVENT_QUEUE, react, happened)
+    return True
 
 
 @DBOS.workflow(name="event")
 def react(happened: Event) -> None:
     if isinstance(happened, MainPushed):
         check_contract(happened)
-    elif not happened.by_bot:
+    else:
         obey(_asked(happened))
 
 
@@ -76,10 +79,13 @@ def _asked(happened: CommentPosted | IssueOpened) -> Asked:
     )
 
 
+def _command(asked: Asked) -> Command | CommandError | None:
+    return parse(asked.body, thread=Thread.PULL if asked.on_pull else Thread.ISSUE, mention=lab().mention)
+
+
 def obey(asked: Asked) -> None:
     """Acknowledge with a reaction, then do it; or say in one sentence why not."""
-    thread = Thread.PULL if asked.on_pull else Thread.ISSUE
-    command = parse(asked.body, thread=thread, mention=lab().mention)
+    command = _command(asked)
     if command is None:
         return
     if not may_command(asked.repository, asked.author):

@@ -13,6 +13,8 @@ import fcntl
 import json
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,8 @@ class Engine:
         """
         database.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(database.with_suffix(".lock"))
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # of the file, for good: readers and the writer do not wait
         # DBOS warns that a recovered workflow is on another queue than at its first start: that is what recovery is.
         logging.getLogger("dbos").addFilter(lambda record: "queue is not updated" not in record.getMessage())
         config: DBOSConfig = {

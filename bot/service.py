@@ -96,6 +96,8 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         settings.state.mkdir(parents=True, exist_ok=True)
+        # It warns whenever a request waits for a thread, which is what its queue is for.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         listener = bind(settings.host, settings.port)
         self.url = f"http://{settings.host}:{listener.getsockname()[1]}"
         access = Access(

@@ -26,10 +26,8 @@ def make_app(*, webhook_secret: str) -> Flask:
             return "the signature does not match: is the webhook secret the same on both sides?\n", 401
         name = request.headers.get("X-GitHub-Event", "")
         happened = event.parse(name, unverified_body)
-        if happened is None:
-            return "nothing to do\n", HTTPStatus.ACCEPTED
-        commands.accept(happened)
-        return "queued\n", HTTPStatus.ACCEPTED
+        queued = happened is not None and commands.accept(happened)
+        return "queued\n" if queued else "nothing to do\n", HTTPStatus.ACCEPTED
 
     @app.get("/healthz")
     def health() -> tuple[dict[str, object], int]:
