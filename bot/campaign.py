@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from dbos import DBOS, SetWorkflowID, WorkflowHandle
 
 from bot.core import reply
-from bot.core.model import Campaign, CampaignPlan, Experiment, Order, Origin
+from bot.core.model import Campaign, CampaignPlan, Experiment, Order, Origin, State
 from bot.core.text import marker
 from bot.engine import EXPERIMENT_QUEUE
 from bot.experiment import run_experiment
@@ -36,7 +36,7 @@ def run_campaign(plan: CampaignPlan) -> Campaign:
             break
         done = DBOS.wait_first(under_way)
         under_way = [handle for handle in under_way if handle.workflow_id != done.workflow_id]
-        campaign = replace(campaign, results=(*campaign.results, _brief(done.get_result())))
+        campaign = replace(campaign, results=(*campaign.results, _result(plan, done)))
     campaign = replace(campaign, reason=reason or f"all {plan.experiments} experiments are done")
     show(campaign)
     DBOS.set_event("campaign", campaign)
@@ -68,9 +68,19 @@ def _why_to_stop(campaign: Campaign, started: int, *, now_utc: str) -> str:
     return ""
 
 
-def _brief(x: Experiment) -> Experiment:
-    """What the campaign needs of an experiment; the rest is in the ledger."""
-    return replace(x, runs=(), diff="")
+def _result(plan: CampaignPlan, handle: WorkflowHandle[Experiment]) -> Experiment:
+    """What the campaign needs of an experiment; the rest is in the ledger. One that broke off is no reason to stop."""
+    try:
+        return replace(handle.get_result(), runs=(), diff="")
+    except Exception as error:
+        return Experiment(
+            id=handle.workflow_id,
+            repository=plan.repository,
+            origin=Origin(requested_by=plan.requested_by),
+            state=State.ABANDONED,
+            started_utc="",
+            reason=f"Nightlab could not go on: {str(error)[:300]}",
+        )
 
 
 @patient_step("show_campaign")

@@ -16,7 +16,7 @@ from bot.core.label import HOLD
 from bot.core.model import Campaign, CampaignPlan, Experiment, Order, Origin
 from bot.core.text import marker
 from bot.engine import EVENT_QUEUE, EXPERIMENT_QUEUE, SERIALIZER
-from bot.experiment import RESUME, run_experiment
+from bot.experiment import RESUME, experiments, run_experiment
 from bot.lab import lab, patient_step
 from bot.opening import read
 
@@ -223,11 +223,8 @@ def answer(asked: Asked, text: str, reaction: str) -> None:
 @DBOS.step(name="experiment_of")
 def experiment_of(repository: str, pull_number: int) -> Experiment | None:
     """The experiment behind a pull request, as last noted."""
-    for status in DBOS.list_workflows(name="experiment", sort_desc=True, load_input=False, load_output=False):
-        x = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
-        if isinstance(x, Experiment) and (x.repository, x.pull_number) == (repository, pull_number):
-            return x
-    return None
+    mine = (x for x in experiments() if (x.repository, x.pull_number) == (repository, pull_number))
+    return next(mine, None)
 
 
 @DBOS.step(name="campaigns")

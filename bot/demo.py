@@ -24,11 +24,11 @@ from bot.core.model import Side
 from bot.core.outcome import number
 from bot.edge.access import Access
 from bot.engine import EngineLockedError
+from bot.experiment import experiments
 from bot.hub import Hub, HubError
 from bot.hub.server import PortTakenError
 from bot.log import log
 from bot.service import Service, Settings
-from bot.web.dashboard import experiments
 from runner.protocol import Phase, Progress, Request
 
 PERSON, REPOSITORY, APP = "you", "you/tiny-gpt", "nightlab"

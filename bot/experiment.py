@@ -6,7 +6,7 @@ pure, so that a restarted process replays it to the same point. See docs/decisio
 
 from dataclasses import replace
 
-from dbos import DBOS
+from dbos import DBOS, SetWorkflowID
 
 from bot import opening, publication
 from bot.core import policy
@@ -24,30 +24,74 @@ from bot.core.model import (
     State,
     Verdict,
 )
+from bot.engine import EXPERIMENT_QUEUE
 from bot.lab import clock
 from bot.measurement import Pool, measure, pool
 from runner.protocol import Status
 
 RESUME = "resume"  # the message topic that ends a hold at once
+BROKEN = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 HOLD_LOOK_S = 300.0  # how often to see whether somebody took the label off by hand
 
 
 @DBOS.workflow(name="experiment")
 def run_experiment(order: Order) -> Experiment:
     """One proposal from draft to merge or close."""
-    x = opening.begin(order)
-    try:
-        x = _to_its_end(x)
-    except Exception as error:  # whatever went wrong, the pull request must not say "in progress" for ever
-        DBOS.logger.exception("experiment %s stopped", x.id)
-        x = _last_known(x)
-        x = ended(x, State.ABANDONED, f"Nightlab could not go on: {type(error).__name__}: {str(error)[:200]}")
+    x = _to_its_end(opening.begin(order))
+    return _close(x)
+
+
+def _close(x: Experiment) -> Experiment:
+    """Say how it ended, tidy up, and record it."""
     contract = opening.contract(x)
-    x = publication.finish(x, contract if isinstance(contract, Contract) else None)
     if isinstance(contract, Contract):
+        x = publication.finish(x, contract)
         publication.record(x, contract)
+    else:
+        x = publication.finish(x, None)
     DBOS.set_event("experiment", x)
     return x
+
+
+@DBOS.workflow(name="bury")
+def bury(x: Experiment) -> Experiment:
+    """End an experiment whose own workflow broke off, so that its pull request does not say "in progress" for ever."""
+    return _close(x)
+
+
+def bury_the_broken() -> None:
+    """Find experiments whose workflow failed (a bug, a forge that stayed away, steps of another version) and end them.
+
+    Asked again it does nothing: each has one burial.
+    """
+    for status in DBOS.list_workflows(name="experiment", status=list(BROKEN), load_output=False):
+        order = status.input["args"][0] if status.input else None
+        noted = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
+        if isinstance(noted, Experiment):
+            x = noted
+        elif isinstance(order, Order):
+            x = Experiment(
+                id=order.id, repository=order.repository, origin=order.origin, state=State.PROPOSING, started_utc=""
+            )
+        else:
+            continue
+        if not x.ended_utc:
+            why = f"Nightlab could not go on: {str(status.error or status.status)[:300]}"
+            with SetWorkflowID(f"{x.id}-bury"):
+                DBOS.enqueue_workflow(EXPERIMENT_QUEUE, bury, ended(x, State.ABANDONED, why))
+
+
+def experiments(most: int = 1000) -> list[Experiment]:
+    """The newest experiments of all repositories as last noted, newest first."""
+    found: dict[str, Experiment] = {}
+    statuses = DBOS.list_workflows(
+        name=["experiment", "bury"], sort_desc=True, limit=most, load_input=False, load_output=False
+    )
+    for status in statuses:
+        x = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
+        if isinstance(x, Experiment) and not (x.id in found and found[x.id].ended_utc):
+            found[x.id] = x
+    return list(found.values())
 
 
 def _to_its_end(x: Experiment) -> Experiment:
@@ -89,12 +133,6 @@ def _go_on(x: Experiment) -> Experiment:
         # When main or the branch moved in the last instant, it is measured again.
         return x if x.state.ended else publication.update_to_main(x)
     return _judged(measure(x, contract, decision))
-
-
-def _last_known(x: Experiment) -> Experiment:
-    """What was last noted of an experiment that broke off, its pull request for one."""
-    noted = DBOS.get_event(DBOS.workflow_id or "", "experiment", timeout_seconds=0)
-    return noted if isinstance(noted, Experiment) else x
 
 
 def with_runs_of_main(x: Experiment, known: Pool) -> Experiment:

@@ -13,12 +13,13 @@ from bot.core import event
 from bot.edge import deliveries
 from bot.edge.access import Access
 from bot.engine import Engine
+from bot.experiment import bury_the_broken
 from bot.hub.server import Server, bind
 from bot.lab import Lab, open_lab
 from bot.web.app import make_app
 
 log = logging.getLogger("nightlab")
-SWEEP_S = 300.0
+SWEEP_S = 120.0
 GITHUB_API = "https://api.github.com"
 WORKFLOWS = (campaign.run_campaign, commands.react)  # known to the engine because their modules are imported here
 
@@ -133,15 +134,17 @@ class Service:
         self._sweeper.start()
 
     def _sweep(self, access: Access) -> None:
-        """Act on the webhooks that came while we were away, at the start and then every few minutes."""
+        """What nobody else notices, at the start and then every few minutes: webhooks that came while we were away,
+        and experiments whose workflow broke off."""
         while not self._stopping.is_set():
             try:
+                bury_the_broken()
                 for name, payload in deliveries.missed(access):
                     happened = event.parse(name, payload)
                     if happened is not None:
                         commands.accept(happened)
             except Exception:  # the forge may be down as well; the next sweep finds the same
-                log.exception("could not look for missed webhooks; trying again in %d s", SWEEP_S)
+                log.exception("the sweep did not finish; again in %d s", SWEEP_S)
             self._stopping.wait(SWEEP_S)
 
     def stop(self) -> None:

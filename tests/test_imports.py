@@ -28,8 +28,17 @@ LAYERS = {
     ),
     "bot.campaign": ("bot.core", "bot.engine", "bot.experiment", "bot.lab"),
     "bot.commands": ("bot.campaign", "bot.core", "bot.engine", "bot.experiment", "bot.lab", "bot.opening"),
-    "bot.web": ("bot.commands", "bot.core"),
-    "bot.service": ("bot.campaign", "bot.commands", "bot.core", "bot.edge", "bot.engine", "bot.lab", "bot.web"),
+    "bot.web": ("bot.commands", "bot.core", "bot.experiment"),
+    "bot.service": (
+        "bot.campaign",
+        "bot.commands",
+        "bot.core",
+        "bot.edge",
+        "bot.engine",
+        "bot.experiment",
+        "bot.lab",
+        "bot.web",
+    ),
     "bot.log": ("bot.core",),
     "bot.demo": ("bot", "runner.protocol"),
     "bot.cli": ("bot",),
@@ -89,4 +98,3 @@ def test_imports_flow_one_way(module: str, path: Path) -> None:
             assert any(within(name, prefix) for prefix in may), f"{module} ({mine}) must not import {name}"
         if top in ONLY_IN:
             assert any(within(module, place) for place in ONLY_IN[top]), f"{module} must not import {name}"
-

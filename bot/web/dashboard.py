@@ -5,22 +5,11 @@ import os
 from dbos import DBOS
 from flask import render_template
 
-from bot.core.model import Experiment
 from bot.core.outcome import number
+from bot.experiment import experiments
 
 MOST_SHOWN = 200
 BUSY = ("PENDING", "ENQUEUED", "DELAYED")
-
-
-def experiments(most: int = MOST_SHOWN) -> list[Experiment]:
-    """The newest experiments of all repositories, as last noted; newest first."""
-    found = []
-    statuses = DBOS.list_workflows(name="experiment", sort_desc=True, limit=most, load_input=False, load_output=False)
-    for status in statuses:
-        x = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
-        if isinstance(x, Experiment):
-            found.append(x)
-    return found
 
 
 def health() -> dict[str, object]:
@@ -31,4 +20,4 @@ def health() -> dict[str, object]:
 
 
 def page() -> str:
-    return render_template("dashboard.html", experiments=experiments(), number=number)
+    return render_template("dashboard.html", experiments=experiments(MOST_SHOWN), number=number)
