@@ -170,6 +170,7 @@ def _ref_shape(forge: Forge, repo: Repo, git: Repository, name: str, sha: str) -
 
 
 @blueprint.get("/repos/<owner>/<name>/git/ref/<path:ref>")
+@blueprint.get("/repos/<owner>/<name>/git/refs/<path:ref>")  # a ref's own `url`
 def get_ref(owner: str, name: str, ref: str) -> Response:
     forge, repo, git = readable(owner, name)
     full = f"refs/{ref}"

@@ -1,6 +1,7 @@
 """What changed between two commits, file by file."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bot.hub.repository import Repository
 
@@ -19,12 +20,17 @@ class FileDiff:
     patch: str | None  # unified hunks without the header; None for a binary file
 
 
-def diff_commits(repository: Repository, base: str, head: str) -> list[FileDiff]:
-    """Changes from `base` to `head` (any tree-ish), with renames found."""
+def diff_commits(repository: Repository, base: str, head: str) -> tuple[FileDiff, ...]:
+    """Changes from `base` to `head` (full shas of commits or trees), with renames found."""
+    return _diff(repository, base, head)
+
+
+@lru_cache(maxsize=64)
+def _diff(repository: Repository, base: str, head: str) -> tuple[FileDiff, ...]:
     arguments = ("-r", "-M", "--no-color", "--full-index")
     tree = ("--end-of-options", base, head)
     facts = repository.git("diff-tree", *arguments, "--raw", "--numstat", "-z", *tree).decode(errors="replace")
-    patches = _split_patches(repository.git("diff-tree", *arguments, "-p", *tree).decode(errors="replace"))
+    patches = iter(_split_patches(repository.git("diff-tree", *arguments, "-p", *tree).decode(errors="replace")))
     tokens = facts.split("\0")
     changed: list[tuple[str, str, str | None, str]] = []  # path, status, previous path, sha
     position = 0
@@ -37,7 +43,10 @@ def diff_commits(repository: Repository, base: str, head: str) -> list[FileDiff]
             changed.append((tokens[position + 1], _STATUSES.get(letter[0], "changed"), None, sha))
             position += 2
     files = []
-    for (path, status, previous, sha), patch in zip(changed, patches, strict=True):
+    for path, status, previous, sha in changed:
+        patch = next(patches)
+        if status == "changed":  # git shows a change of type, say from file to symlink, as a removal and an addition
+            patch = "\n".join(part for part in (patch, next(patches)) if part) or None
         added, deleted, name = tokens[position].split("\t")
         position += 1 if name else 3
         files.append(
@@ -51,7 +60,7 @@ def diff_commits(repository: Repository, base: str, head: str) -> list[FileDiff]
                 patch=patch[:PATCH_LIMIT] if patch is not None else None,
             )
         )
-    return files
+    return tuple(files)
 
 
 def unified_diff(repository: Repository, base: str, head: str) -> str:

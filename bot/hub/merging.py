@@ -39,7 +39,9 @@ def merge(
         sha = _write_merge(
             forge, actor, repo, git, pull, issue, base=base, tree=tree, method=method, title=title, message=message
         )
-        forge.store.save(dataclasses.replace(pull, attempt_sha=sha, attempt_by_id=actor.user.id))
+        with forge.store.write():  # a fork's push may change the row at the same time
+            pull = forge.store.get(Pull, pull_id)
+            forge.store.save(dataclasses.replace(pull, attempt_sha=sha, attempt_by_id=actor.user.id))
         try:
             git.update_ref(f"refs/heads/{pull.base_ref}", new=sha, old=base)
         except RefMovedError:

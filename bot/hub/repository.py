@@ -69,11 +69,11 @@ class Change:
     sha: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class Repository:
     """Safe to share between threads: it holds nothing but the path."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @classmethod
     def create(cls, path: Path, *, default_branch: str) -> "Repository":
@@ -135,15 +135,12 @@ class Repository:
         return self.merge_base(ancestor, descendant) == ancestor
 
     def merge_base(self, one: str, other: str) -> str | None:
-        try:
-            return self.git("merge-base", "--", one, other).decode().strip()
-        except GitError:
-            return None
+        """Of two full shas; None when their histories have nothing in common."""
+        return _merge_base(self.path, one, other)
 
     def ahead_behind(self, base: str, head: str) -> tuple[int, int]:
-        """How many commits head has that base lacks, and the reverse."""
-        behind, ahead = self.git("rev-list", "--left-right", "--count", f"{base}...{head}", "--").split()
-        return int(ahead), int(behind)
+        """How many commits head has that base lacks, and the reverse; both full shas."""
+        return _ahead_behind(self.path, base, head)
 
     # Objects
 
@@ -226,9 +223,25 @@ class Repository:
         return _merge_tree(self.path, base, head)
 
 
+# Cached: what is true of commits, which their shas name, stays true.
+
+
+@lru_cache(maxsize=4096)
+def _merge_base(path: Path, one: str, other: str) -> str | None:
+    try:
+        return run_git(path, "merge-base", "--", one, other).decode().strip()
+    except GitError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _ahead_behind(path: Path, base: str, head: str) -> tuple[int, int]:
+    behind, ahead = run_git(path, "rev-list", "--left-right", "--count", f"{base}...{head}", "--").split()
+    return int(ahead), int(behind)
+
+
 @lru_cache(maxsize=4096)
 def _merge_tree(path: Path, base: str, head: str) -> str | None:
-    """Cached: two commits merge the same way for ever."""
     try:
         return run_git(path, "merge-tree", "--write-tree", "--no-messages", base, head).decode().strip()
     except GitError:
@@ -237,7 +250,6 @@ def _merge_tree(path: Path, base: str, head: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _read_commits(path: Path, shas: tuple[str, ...]) -> tuple[Commit, ...]:
-    """Cached: a commit never changes."""
     if not shas:
         return ()
     if not all(is_sha(sha) for sha in shas):

@@ -4,13 +4,13 @@ import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Request, Response, current_app, g, jsonify, request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from bot.hub.access import Caller, identify, visible_repo
 from bot.hub.faults import Fault
@@ -76,7 +76,7 @@ def page_bounds() -> tuple[int, int, int]:
     return page, per_page, (page - 1) * per_page
 
 
-def paged(items: list[T], shape: Callable[[T], Any], *, key: str = "") -> Response:
+def paged(items: Sequence[T], shape: Callable[[T], Any], *, key: str = "") -> Response:
     """One page of `items`, shaped, with the Link header; under `key` with a total when GitHub does so."""
     page, per_page, start = page_bounds()
     last = max((len(items) + per_page - 1) // per_page, 1)
@@ -191,8 +191,9 @@ def install(app: Flask, blueprints: list[Blueprint]) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        name = "Not Found" if isinstance(error, NotFound) else error.name
-        return error_response(error.code or 500, name)
+        if isinstance(error, MethodNotAllowed):  # GitHub's 405 means "not mergeable" and nothing else
+            error = NotFound()
+        return error_response(error.code or 500, error.name)
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

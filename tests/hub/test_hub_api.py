@@ -153,6 +153,7 @@ def test_refs_move_forward_only_unless_forced(world: World) -> None:
     ref = repo.get_git_ref("heads/exp/1")
     assert refuses(422, lambda: ref.edit(second)) == "Update is not a fast forward"
     ref.edit(second, force=True)
+    assert repo.get_git_ref("heads/exp/1").update() is False  # its own address answers, unchanged: 304
     assert repo.get_branch("exp/1").commit.sha == second
     assert refuses(422, lambda: repo.create_git_ref("refs/heads/exp/1", first)) == "Reference already exists"
     refuses(422, lambda: repo.create_git_ref("refs/heads/new", "0" * 39 + "1"))
