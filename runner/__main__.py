@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runner.bench import measure
+from runner.descendants import adopt_orphans, exit_when_closed
 from runner.protocol import Line, Progress, ProtocolError, decode_request, encode
-from runner.sandbox import adopt_orphans, exit_when_closed
 
 
 def main(arguments: list[str]) -> int:

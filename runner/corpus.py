@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from runner.cache import locked
-from runner.sandbox import die_with_parent
+from runner.descendants import die_with_parent
 
 PREPARE_TIMEOUT_S = 3600
 

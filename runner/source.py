@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.cache import locked
+from runner.descendants import die_with_parent
 from runner.protocol import Source, allowed
-from runner.sandbox import die_with_parent
 
 TOKEN_VARIABLE = "NIGHTLAB_GIT_TOKEN"  # noqa: S105 - a name, not a secret
 GIT_TIMEOUT_S = 600
