@@ -1,7 +1,8 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from living_lab import Lab, opened
+from living_lab import Lab, Undisturbed, opened
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,18 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
         shared_lab.bot.start()
     yield shared_lab
     shared_lab.hub.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shared_lab: Lab) -> Undisturbed:
+    """What an idea leaves on the forge when nothing goes wrong."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def look(idea: str) -> dict[str, Any]:
+        if idea not in known:
+            target = shared_lab.repository()
+            target.row(target.experiment(idea))
+            known[idea] = target.settled()
+        return known[idea]
+
+    return look

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the webhook"
 PATIENCE_S = 60.0  # of a test, on a machine that does other things too
 T = TypeVar("T")
+Undisturbed = Callable[[str], dict[str, Any]]  # idea -> what it leaves on the forge when nothing goes wrong
 
 
 def eventually(look: Callable[[], T | None], what: str, *, patience_s: float = PATIENCE_S) -> T:
@@ -75,6 +77,17 @@ class Bot:
     @property
     def log(self) -> Path:
         return self.folder / "bot.log"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state" / "nightlab.sqlite"
+
+    @property
+    def idle(self) -> bool:
+        """Whether every workflow has ended."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+            query = "SELECT count(*) FROM workflow_status WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED')"
+            return database.execute(query).fetchone() == (0,)
 
     @property
     def alive(self) -> bool:
@@ -152,6 +165,11 @@ class Lab:
         name = f"model-{self.count}"
         self.hub.create_repo("ada", name, source=write(self.folder / name, train=train, contract=contract))
         return Target(lab=self, name=f"ada/{name}", ada=self.client("ada").get_repo(f"ada/{name}"))
+
+    def settle(self, target: "Target") -> None:
+        """Wait until every webhook was delivered and the bot has nothing left to do."""
+        eventually(lambda: all(d.status_code is not None for d in target.deliveries()), "the last webhook")
+        eventually(lambda: self.bot.idle, "the end of all work")
 
 
 @dataclass

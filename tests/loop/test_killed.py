@@ -1,31 +1,12 @@
 """kill -9 of the bot at every instant that matters, then a restart: the forge ends up as if nothing had happened."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from living_lab import Lab, Target, eventually
+from living_lab import Lab, Target, Undisturbed, eventually
 from quick_task import BETTER, WORSE, slow
 
 from bot.hub import Fault
-
-BY_BOT = "/issues/2/"  # the pull request's thread: nobody else writes there
-
-
-@pytest.fixture(scope="session")
-def undisturbed(shared_lab: Lab) -> Callable[[str], dict[str, Any]]:
-    """What an idea leaves on the forge when nothing goes wrong."""
-    known: dict[str, dict[str, Any]] = {}
-
-    def look(idea: str) -> dict[str, Any]:
-        if idea not in known:
-            target = shared_lab.repository()
-            target.row(target.experiment(idea))
-            known[idea] = target.settled()
-        return known[idea]
-
-    return look
-
 
 # (what took effect, idea, method, path, which such request)
 WRITES = [
@@ -63,7 +44,7 @@ def _cases() -> list[Any]:
 @pytest.mark.parametrize(("what", "idea", "method", "path", "nth"), _cases())
 def test_killed_when_a_write_took_effect_and_its_answer_was_lost(
     lab: Lab,
-    undisturbed: Callable[[str], dict[str, Any]],
+    undisturbed: Undisturbed,
     what: str,
     idea: str,
     method: str,
@@ -96,7 +77,7 @@ def at_nth(lab: Lab, target: Target, *, method: str, path: str, nth: int, after:
 
 
 @pytest.mark.slow
-def test_killed_right_after_the_webhook_was_accepted(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+def test_killed_right_after_the_webhook_was_accepted(lab: Lab, undisturbed: Undisturbed) -> None:
     expected = undisturbed(BETTER)
     target = lab.repository()
     identity = target.experiment(BETTER)
@@ -114,7 +95,7 @@ def test_killed_right_after_the_webhook_was_accepted(lab: Lab, undisturbed: Call
 @pytest.mark.parametrize(
     "path", ["/collaborators/ada/permission$", "/contents/train.py$", "/pulls/2$", "/git/ref/heads/main$"]
 )
-def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Callable[[str], dict[str, Any]], path: str) -> None:
+def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Undisturbed, path: str) -> None:
     expected = undisturbed(BETTER)
     target = lab.repository()
     identity = target.experiment(BETTER)
@@ -125,7 +106,7 @@ def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Callable[[str], d
     assert target.settled() == expected
 
 
-def test_killed_while_a_run_trains(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+def test_killed_while_a_run_trains(lab: Lab, undisturbed: Undisturbed) -> None:
     expected = undisturbed(WORSE)
     target = lab.repository(train=slow(1.0))
     identity = target.experiment(WORSE)
@@ -144,7 +125,7 @@ def test_killed_while_a_run_trains(lab: Lab, undisturbed: Callable[[str], dict[s
 
 
 @pytest.mark.slow
-def test_killed_between_two_runs(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+def test_killed_between_two_runs(lab: Lab, undisturbed: Undisturbed) -> None:
     expected = undisturbed(WORSE)
     target = lab.repository(train=slow(0.7))
     identity = target.experiment(WORSE)
@@ -157,7 +138,7 @@ def test_killed_between_two_runs(lab: Lab, undisturbed: Callable[[str], dict[str
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(lab: Lab, undisturbed: Callable[[str], dict[str, Any]]) -> None:
+def test_killed_again_and_again(lab: Lab, undisturbed: Undisturbed) -> None:
     """After every single write of one experiment."""
     expected = undisturbed(BETTER)
     target = lab.repository()
