@@ -85,13 +85,13 @@ def measure(x: Experiment, contract: Contract, decision: Decision) -> Experiment
         ids = [_start(x, contract, side, seed, stage, attempt) for side, seed in wanted]
         retry = []
         for (side, seed), identity, run in zip(wanted, ids, watch(x, contract, ids), strict=True):
-            if run.status is Status.INFRASTRUCTURE and attempt < ATTEMPTS:
+            if run.status is Status.STOPPED or (run.status is Status.INFRASTRUCTURE and attempt < ATTEMPTS):
                 retry.append((side, seed))
             elif identity not in known:
                 known.add(identity)
                 x = replace(x, runs=(*x.runs, _measured(x, side, stage, run)))
         wanted = retry
-        if not wanted:
+        if not wanted or not still_open(x):
             break
     return x
 
@@ -134,6 +134,11 @@ def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stag
     return identity
 
 
+@patient_step("still_open")
+def still_open(x: Experiment) -> bool:
+    return lab().access.forge(x.repository).pull(x.pull_number or 0).open
+
+
 @patient_step("clone_url")
 def clone_url(repository: str) -> str:
     return lab().access.forge(repository).clone_url
@@ -150,7 +155,7 @@ def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
         statuses = {status.workflow_id: status for status in DBOS.list_workflows(workflow_ids=ids)}
         waiting = [identity for identity in ids if statuses[identity].status not in FINISHED]
         if not waiting:
-            return [_result(identity, statuses[identity]) for identity in ids]
+            return [_result(statuses[identity]) for identity in ids]
         if time.monotonic() - shown_s >= lab().progress_s:
             shown_s = time.monotonic()
             live = [_live(x, identity, statuses[identity]) for identity in waiting]
@@ -181,8 +186,9 @@ def _request(status: WorkflowStatus) -> Request:
     return request
 
 
-def _result(identity: str, status: WorkflowStatus) -> Run:
+def _result(status: WorkflowStatus) -> Run:
     if isinstance(status.output, Run):
         return status.output
-    said = "it was stopped" if status.status == "CANCELLED" else str(status.error or status.status)
-    return replace(slot.failed_run(_request(status), said[:300]), run_id=identity)
+    if status.status == "CANCELLED":
+        return slot.failed_run(_request(status), "it was stopped", Status.STOPPED)
+    return slot.failed_run(_request(status), str(status.error or status.status)[:300])

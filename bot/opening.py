@@ -11,7 +11,7 @@ from bot.core import contract as contracts
 from bot.core import report, scope
 from bot.core.contract import Contract
 from bot.core.figures import Terms
-from bot.core.model import Edit, Experiment, Order, Proposal, State
+from bot.core.model import Edit, Experiment, LedgerRow, Order, Proposal, State
 from bot.edge import ledger, tuner
 from bot.lab import lab, now_utc, patient_step
 
@@ -83,12 +83,17 @@ def ask(x: Experiment, contract: Contract) -> Proposal | str:
         source=source,
         path=path,
         preset=contract.task.preset,
-        history=[row for row in ledger.rows(forge) if row.hardware_class in ("", contract.hardware_class)],
+        history=[row for row in ledger.rows(forge) if _teaches(row, contract)],
         in_flight=in_flight(x),
         idea=x.origin.idea,
         seed=zlib.crc32(x.id.encode()),
     )
     return answer if isinstance(answer, Proposal) else answer.reason
+
+
+def _teaches(row: LedgerRow, contract: Contract) -> bool:
+    """An attempt that was not measured to its end may be made again, and one on other hardware says little."""
+    return row.state is not State.ABANDONED and row.hardware_class in ("", contract.hardware_class)
 
 
 def in_flight(x: Experiment) -> list[Edit]:

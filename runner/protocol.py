@@ -22,6 +22,7 @@ class Status(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     INVALID = "invalid"  # trained, but what it left is unusable: no model, garbage, NaN, failed audit
     INFRASTRUCTURE = "infrastructure"  # our fault, not the candidate's: may be tried again
+    STOPPED = "stopped"  # nobody needed it any more
 
 
 class Phase(StrEnum):

@@ -88,11 +88,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def failed_run(request: Request, reason: str) -> Run:
+def failed_run(request: Request, reason: str, status: Status = Status.INFRASTRUCTURE) -> Run:
     """A run that never was, through no fault of the candidate."""
     return Run(
         run_id=request.run_id,
-        status=Status.INFRASTRUCTURE,
+        status=status,
         reason=reason,
         tree_sha="",
         seed=request.seed,
