@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=3000, help="port to listen on (default: %(default)s)")
     parser.add_argument("--base-url", help="where people find it, when that is not http://HOST:PORT")
-    parser.add_argument("--visitor", help="login that browsers act as without signing in")
+    parser.add_argument("--visitor", help="login that every browser acts as; only where you trust who can connect")
     arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -34,7 +34,7 @@ class Hub:
 
     It listens from the start, so that its address is known, and answers after `start`. Port 0 takes a free one.
     `base_url` is where others find it, when that is not http://host:port. `visitor` is the login that browsers act
-    as without signing in; leave it out and they can only read.
+    as without signing in, for a port that only trusted people reach; leave it out and browsers can only read.
     """
 
     def __init__(

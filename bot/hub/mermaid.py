@@ -102,11 +102,9 @@ def render_svg(chart: Chart) -> str:
     for tick in _ticks(low, high):
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.6g}</text>')
-    labels = chart.x_labels or _range_labels(chart.x_range or (1, count), count)
-    step = max(1, math.ceil(min(len(labels), count) / _LABEL_LIMIT))
-    for index in range(0, min(len(labels), count), step):
-        place = f'x="{x(index):.1f}" y="{_HEIGHT - _BOTTOM + 18}"'
-        parts.append(f'<text class="tick" {place} text-anchor="middle">{html.escape(labels[index])}</text>')
+    for share, text in _x_labels(chart, count):
+        place = f'x="{x(share * (count - 1)):.1f}" y="{_HEIGHT - _BOTTOM + 18}"'
+        parts.append(f'<text class="tick" {place} text-anchor="middle">{html.escape(text)}</text>')
     for number, line in enumerate(chart.lines):
         points = [(x(index), y(value)) for index, value in enumerate(line)]
         path = " ".join(f"{left:.1f},{top:.1f}" for left, top in points)
@@ -144,6 +142,11 @@ def _ticks(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step) + 1)][:20]
 
 
-def _range_labels(span: tuple[float, float], count: int) -> tuple[str, ...]:
-    low, high = span
-    return tuple(f"{low + (high - low) * index / max(count - 1, 1):.4g}" for index in range(count))
+def _x_labels(chart: Chart, count: int) -> list[tuple[float, str]]:
+    """(share of the axis, text): the names given, or round numbers within the range."""
+    if chart.x_labels:
+        step = max(1, math.ceil(min(len(chart.x_labels), count) / _LABEL_LIMIT))
+        shown = range(0, min(len(chart.x_labels), count), step)
+        return [(index / max(count - 1, 1), chart.x_labels[index]) for index in shown]
+    low, high = chart.x_range or (1.0, max(count, 2))
+    return [((tick - low) / (high - low), f"{tick:.6g}") for tick in _ticks(low, high)]

@@ -9,8 +9,8 @@ import github
 import jwt
 import pytest
 import requests
-from conftest import World, propose
 from github import GithubException, InputGitAuthor, InputGitTreeElement
+from hub_world import World, propose
 
 
 def refuses(status: int, call: Callable[[], object]) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 import github
 import pytest
 import requests
-from conftest import World, furnish, propose
 from github.GithubException import GithubException
+from hub_world import World, furnish, propose
 
 from bot.hub import DeliveryFault, Fault, Hub, HubError
 

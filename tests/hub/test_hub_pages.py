@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import World, furnish, propose
+from hub_world import World, furnish, propose
 from hypothesis import given
 from hypothesis import strategies as st
 

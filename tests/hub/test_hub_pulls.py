@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Git, World, propose
 from github.GithubException import GithubException
 from github.PullRequest import PullRequest
+from hub_world import Git, World, propose
 
 from bot.hub import Hub
 from bot.hub.forge import Actor
