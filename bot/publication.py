@@ -113,27 +113,30 @@ def update_to_main(x: Experiment) -> Experiment:
     if forge.pull(number).head.sha == x.head_sha and not forge.update_branch(
         number, head_sha=x.head_sha, base_sha=today.sha
     ):
-        return replace(x, state=State.ABANDONED, reason="main changed the same lines meanwhile; propose it again")
+        pull = forge.pull(number)
+        if pull.open and pull.head.sha == x.head_sha:
+            return replace(x, state=State.ABANDONED, reason="main changed the same lines meanwhile; propose it again")
+        return x
     deadline_s = time.monotonic() + UPDATE_TIMEOUT_S
     while time.monotonic() < deadline_s:
         head = forge.pull(number).head
-        ours = head.sha == x.head_sha or forge.is_update_of(head.sha, x.head_sha)
-        if ours and forge.merge_base(head.sha).sha == today.sha:
-            break
-        if not ours:
+        if head.sha != x.head_sha and not forge.is_update_of(head.sha, x.head_sha):
             return x
+        if forge.contains(head.sha, today.sha):
+            break
         time.sleep(1.0)
     else:
         raise TimeoutError("the forge did not bring the branch up to date within a minute")
     if head.sha != x.head_sha:
         _retire_check(forge, x, head.sha)
+    base = forge.merge_base(head.sha)  # newer than `today` when main moved in between
     return replace(
         x,
         state=State.CONFIRMING,
         head_sha=head.sha,
         head_tree_sha=head.tree_sha,
-        base_sha=today.sha,
-        base_tree_sha=today.tree_sha,
+        base_sha=base.sha,
+        base_tree_sha=base.tree_sha,
     )
 
 

@@ -200,12 +200,21 @@ class Forge:
             return int(pull.number)
         return int(self.repo.create_pull(base=self.default_branch, head=branch, title=title, body=body).number)
 
+    def contains(self, sha: str, ancestor_sha: str) -> bool:
+        """Whether `sha` is built on `ancestor_sha`."""
+        return int(self.repo.compare(ancestor_sha, sha).behind_by) == 0
+
     def update_branch(self, number: int, *, head_sha: str, base_sha: str) -> bool:
-        """Merge `base_sha` into the pull request's branch unless it has it; False when they conflict."""
-        if self.repo.compare(base_sha, head_sha).behind_by == 0:
+        """Merge the default branch into the pull request's unless that has `base_sha`.
+
+        False when the forge refuses: the two conflict, or somebody pushed to the branch or closed the pull request.
+        """
+        if self.contains(head_sha, base_sha):
             return True
-        try:
-            self.repo.get_pull(number).update_branch(expected_head_sha=head_sha)
+        try:  # PyGithub's own update_branch gives False for every failure, an overloaded forge's too
+            self.repo.requester.requestJsonAndCheck(
+                "PUT", f"{self.repo.url}/pulls/{number}/update-branch", input={"expected_head_sha": head_sha}
+            )
         except GithubException as error:
             if error.status == 422:
                 return False
