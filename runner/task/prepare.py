@@ -112,6 +112,8 @@ class Budget:
             self._step_flops = count()
         else:
             yield
+        if self._seconds is not None and torch.cuda.is_available():
+            torch.cuda.synchronize()  # or the clock would run ahead of the work
         self._steps += 1
         self._spent_flops += self._step_flops
 

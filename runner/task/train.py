@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from prepare import PRESETS, Batches, Budget
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 PRESET = os.environ.get("PRESET", "cpu")
 
@@ -22,7 +23,7 @@ DEPTH = 2  # transformer blocks
 WIDTH = 64  # channels of the residual stream
 HEAD_WIDTH = 32  # channels of one attention head
 MLP_RATIO = 4  # hidden channels of the MLP per channel
-WINDOW_PATTERN = "L"  # attention span of each block, repeated: L the whole context, S the short window
+WINDOW_PATTERN = "L"  # attention span of each block, repeated: L the whole context, S the short window; the last is L
 SHORT_WINDOW = 64  # tokens an S block looks back
 VALUE_EMBEDDING_EVERY = 1  # every n-th block, counted from the last, adds token embeddings to its values; 0: none
 ROPE_BASE = 10000  # longest wavelength of the rotary position embedding, in tokens over 2 pi
@@ -64,9 +65,12 @@ if PRESET == "gpu":  # the same code at the size of one H100 for five minutes
     WARMDOWN_FRAC, FINAL_LR_FRAC = 0.75, 0.05
     MUON_DECAY, INIT_SCALE = 0.2, 0.68
 
+DEVICE = "cuda" if PRESET == "gpu" else "cpu"
 VOCAB_SIZE = PRESETS[PRESET].vocab_size
 CONTEXT = PRESETS[PRESET].sequence_length
 LOG_EVERY = 20  # steps
+
+Mask = BlockMask | Tensor | None
 
 
 def norm(x: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Attention(nn.Module):
     def __init__(self, layer: int) -> None:
         super().__init__()
-        self.short = WINDOW_PATTERN[layer % len(WINDOW_PATTERN)] == "S"
+        self.short = WINDOW_PATTERN[layer % len(WINDOW_PATTERN)] == "S" and layer < DEPTH - 1
         self.query = nn.Linear(WIDTH, WIDTH, bias=False)
         self.key = nn.Linear(WIDTH, WIDTH, bias=False)
         self.value = nn.Linear(WIDTH, WIDTH, bias=False)
@@ -90,7 +94,7 @@ class Attention(nn.Module):
         has_embedding = VALUE_EMBEDDING_EVERY > 0 and (DEPTH - 1 - layer) % VALUE_EMBEDDING_EVERY == 0
         self.value_embedding = nn.Embedding(VOCAB_SIZE, WIDTH) if has_embedding else None
 
-    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
         B, T, C = x.shape
 
         def heads(y: Tensor) -> Tensor:
@@ -101,22 +105,30 @@ class Attention(nn.Module):
             values = values + self.value_embedding(tokens).to(values.dtype)
         q = norm(rotate(heads(self.query(x)), cos, sin))
         k = norm(rotate(heads(self.key(x)), cos, sin))
-        y = attend(q, k, heads(values), short=self.short)
+        y = attend(q, k, heads(values), mask if self.short else None)
         return self.output(y.transpose(1, 2).reshape(B, T, C))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, short: bool) -> Tensor:
-    """Causal attention over [B, H, T, D], over the last SHORT_WINDOW tokens only if `short`."""
-    if not short:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    T = q.shape[2]
-    if q.is_cuda:
-        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+def short_mask() -> Mask:
+    """Which of the last SHORT_WINDOW tokens a token sees: blocks to skip on a GPU, and a plain table elsewhere."""
 
-        mask = create_block_mask(lambda b, h, i, j: (i >= j) & (i - j < SHORT_WINDOW), None, None, T, T, q.device.type)
+    def sees(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return (i >= j) & (i - j < SHORT_WINDOW)
+
+    if DEVICE == "cuda":
+        return create_block_mask(sees, None, None, CONTEXT, CONTEXT, DEVICE)
+    i = torch.arange(CONTEXT)
+    return sees(i, i, i[:, None], i)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+    """Causal attention over [B, H, T, D]; a mask narrows it."""
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    if isinstance(mask, BlockMask):
         return flex_attention(q, k, v, block_mask=mask)
-    distance = torch.arange(T)[:, None] - torch.arange(T)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=(distance >= 0) & (distance < SHORT_WINDOW))
+    T = q.shape[2]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:T, :T])
 
 
 class Block(nn.Module):
@@ -126,8 +138,8 @@ class Block(nn.Module):
         self.expand = nn.Linear(WIDTH, MLP_RATIO * WIDTH, bias=False)
         self.contract = nn.Linear(MLP_RATIO * WIDTH, WIDTH, bias=False)
 
-    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.attention(norm(x), tokens, cos, sin)
+    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
+        x = x + self.attention(norm(x), tokens, cos, sin, mask)
         return x + self.contract(F.relu(self.expand(norm(x))).square())
 
 
@@ -148,6 +160,7 @@ class GPT(nn.Module):
         angle = torch.arange(CONTEXT)[:, None] * frequency
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
+        self.short_mask = short_mask() if "S" in WINDOW_PATTERN else None
         self.initialise()
 
     @torch.no_grad()
@@ -166,7 +179,9 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         x = x0 = norm(self.embedding(tokens))
         for layer, block in enumerate(self.blocks):
-            x = block(self.residual_mix[layer] * x + self.x0_mix[layer] * x0, tokens, self.cos, self.sin)
+            x = block(
+                self.residual_mix[layer] * x + self.x0_mix[layer] * x0, tokens, self.cos, self.sin, self.short_mask
+            )
         logits: Tensor = self.unembedding(norm(x)).float()
         return LOGIT_SOFTCAP * torch.tanh(logits / LOGIT_SOFTCAP) if LOGIT_SOFTCAP else logits
 
@@ -236,8 +251,15 @@ def learning_rate(progress: float) -> float:
     return FINAL_LR_FRAC + (1.0 - FINAL_LR_FRAC) * fall
 
 
+def training_loss(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats."""
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=DEVICE == "cuda"):
+        logits = network(inputs)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
 def main() -> None:
-    seed, device = int(os.environ["SEED"]), "cuda" if PRESET == "gpu" else "cpu"
+    seed = int(os.environ["SEED"])
     torch.manual_seed(seed)
     torch.set_float32_matmul_precision("high")
     batches = Batches(
@@ -245,13 +267,17 @@ def main() -> None:
         batch_size=BATCH_SIZE,
         sequence_length=CONTEXT,
         seed=seed,
-        device=device,
+        device=DEVICE,
     )
-    model = GPT().to(device)
-    network: Callable[[Tensor], Tensor] = torch.compile(model) if device == "cuda" else model
+    model = GPT().to(DEVICE)
+    network: Callable[[Tensor], Tensor] = torch.compile(model) if DEVICE == "cuda" else model
     steppers = optimisers(model)
     peaks = [[group["lr"] for group in stepper.param_groups] for stepper in steppers]
     budget = Budget.from_environment(PRESETS[PRESET])
+    if DEVICE == "cuda":  # compile before the clock starts; no parameter changes
+        fake = torch.zeros(BATCH_SIZE, CONTEXT, dtype=torch.long, device=DEVICE)
+        training_loss(network, fake, fake).backward()
+        model.zero_grad()
 
     step, smoothed = 0, math.log(VOCAB_SIZE)
     while budget.progress < 1.0:
@@ -261,17 +287,14 @@ def main() -> None:
                 for group, lr in zip(stepper.param_groups, lrs, strict=True):
                     group["lr"] = lr * scale
             for _ in range(ACCUMULATION):
-                inputs, targets = batches.next()
-                with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                    logits = network(inputs)
-                loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / ACCUMULATION
-                loss.backward()
+                loss = training_loss(network, *batches.next())
+                (loss / ACCUMULATION).backward()
             for stepper in steppers:
                 stepper.step()
                 stepper.zero_grad()
         step += 1
         if step % LOG_EVERY == 0 or budget.progress >= 1.0:
-            smoothed = 0.7 * smoothed + 0.3 * loss.item() * ACCUMULATION
+            smoothed = 0.7 * smoothed + 0.3 * loss.item()
             print(f"step {step}/{budget.total_steps} loss {smoothed:.4f}", flush=True)
             if not math.isfinite(smoothed):
                 raise SystemExit(f"training diverged: the loss is {smoothed} at step {step}")

@@ -105,7 +105,7 @@ TAKE_OVER = """    import socket, sys, time
         ),
         (
             "line.sendall(bytes(12)); line.recv(99); line.sendall(b'\\x20\\0\\0\\0\\x08\\0\\0\\0\\x10\\0\\0\\0')\n"
-            "    while True: line.sendall(bytes(1)); time.sleep(0.01)",
+            "    while True: line.sendall(bytes(1)); time.sleep(0.0005)",
             Status.TIMED_OUT,
             "the model was not done after 4 s",
         ),
