@@ -11,6 +11,7 @@ from dbos import DBOS, SetWorkflowID
 from bot import opening, publication
 from bot.core import policy
 from bot.core.contract import Contract
+from bot.core.evidence import Noise
 from bot.core.model import (
     Action,
     Decision,
@@ -26,7 +27,7 @@ from bot.core.model import (
 )
 from bot.engine import EXPERIMENT_QUEUE
 from bot.lab import clock
-from bot.measurement import Pool, measure, pool
+from bot.measurement import Pool, measure, noise, pool
 from runner.protocol import Status
 
 RESUME = "resume"  # the message topic that ends a hold at once
@@ -121,7 +122,8 @@ def _go_on(x: Experiment) -> Experiment:
         x = replace(x, contract_digest=contract.digest, runs=(), decision=None)
     known = pool(x.base_tree_sha)
     x = with_runs_of_main(x, known)
-    decision = decide(x, contract, burnt=known.burnt)
+    prior = None if contract.repeatable else noise(x, contract)
+    decision = decide(x, contract, burnt=known.burnt, prior=prior)
     landing = State.LANDING if decision.action is Action.MERGE else x.state
     x = publication.show(replace(x, decision=decision, state=landing), contract)
     if decision.action is Action.REJECT:
@@ -146,7 +148,7 @@ def with_runs_of_main(x: Experiment, known: Pool) -> Experiment:
     return replace(x, runs=(*x.runs, *shared))
 
 
-def decide(x: Experiment, contract: Contract, *, burnt: tuple[int, ...]) -> Decision:
+def decide(x: Experiment, contract: Contract, *, burnt: tuple[int, ...], prior: Noise | None) -> Decision:
     """The policy on all runs that may be compared: those of the environment that the newest candidate run had."""
     environment = next((m.run.environment_digest for m in reversed(x.runs) if m.side is Side.CANDIDATE), None)
     comparable = [m for m in x.runs if environment in (None, m.run.environment_digest)]
@@ -159,6 +161,7 @@ def decide(x: Experiment, contract: Contract, *, burnt: tuple[int, ...]) -> Deci
         confirming=x.state is State.CONFIRMING,
         kind=x.proposal.kind if x.proposal else Kind.IMPROVE,
         settings=replace(contract.policy, repeatable=contract.repeatable),
+        prior=prior,
         excluded_seeds={*burnt, *stale},
         unit=contract.metric.unit,
     )

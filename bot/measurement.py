@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from dbos import DBOS, SetWorkflowID, WorkflowStatus
 
 from bot.core.contract import Contract
+from bot.core.evidence import Noise, within_code
 from bot.core.figures import LiveRun
 from bot.core.model import Decision, Experiment, MeasuredRun, Side, Stage, State
 from bot.edge import slot
@@ -21,6 +22,7 @@ from bot.lab import lab, patient_step
 from bot.publication import show_progress
 from runner.protocol import Phase, Progress, Request, Run, Source, Status
 
+NOISE_RUNS = 500  # the newest, of all repositories
 ATTEMPTS = 3  # of a run that failed through no fault of the candidate
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
@@ -34,6 +36,7 @@ class Pool:
 
 
 SERIALIZER.register(Pool)
+SERIALIZER.register(Noise)
 
 
 def run_id(tree_sha: str, seed: int, attempt: int = 1) -> str:
@@ -70,6 +73,24 @@ def pool(tree_sha: str) -> Pool:
             if status.input["args"][1]:
                 burnt.append(run.seed)
     return Pool(runs=tuple(runs), burnt=tuple(sorted(burnt)))
+
+
+@DBOS.step(name="noise")
+def noise(x: Experiment, contract: Contract) -> Noise | None:
+    """What other code's runs under the same conditions say of the noise of one run; None when they say nothing.
+
+    The experiment's own trees are left out: the policy has their runs already.
+    """
+    environment = next((m.run.environment_digest for m in reversed(x.runs)), "")
+    groups: dict[str, list[float]] = {}
+    for status in DBOS.list_workflows(name="run", status="SUCCESS", sort_desc=True, limit=NOISE_RUNS):
+        run = status.output
+        if not isinstance(run, Run) or run.metric is None or run.tree_sha in (x.head_tree_sha, x.base_tree_sha):
+            continue
+        conditions = (run.hardware_class, run.environment_digest, _request(status).task)
+        if conditions == (contract.hardware_class, environment, contract.task):
+            groups.setdefault(run.tree_sha, []).append(run.metric)
+    return within_code(groups.values())
 
 
 def measure(x: Experiment, contract: Contract, decision: Decision) -> Experiment:
