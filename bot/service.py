@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from bot.web.app import make_app
 
 log = logging.getLogger("nightlab")
 SWEEP_S = 120.0
+OVERLAP = timedelta(minutes=10)  # between sweeps: clocks differ, and a delivery is listed when its answer is in
 GITHUB_API = "https://api.github.com"
 WORKFLOWS = (campaign.run_campaign, commands.react)  # known to the engine because their modules are imported here
 
@@ -136,13 +138,16 @@ class Service:
     def _sweep(self, access: Access) -> None:
         """What nobody else notices, at the start and then every few minutes: webhooks that came while we were away,
         and experiments whose workflow broke off."""
+        since: datetime | None = None
         while not self._stopping.is_set():
+            began = datetime.now(UTC)
             try:
                 bury_the_broken()
-                for name, payload in deliveries.missed(access):
+                for name, payload in deliveries.missed(access, since=since):
                     happened = event.parse(name, payload)
                     if happened is not None:
                         commands.accept(happened)
+                since = began - OVERLAP
             except Exception:  # the forge may be down as well; the next sweep finds the same
                 log.exception("the sweep did not finish; again in %d s", SWEEP_S)
             self._stopping.wait(SWEEP_S)

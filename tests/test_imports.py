@@ -47,7 +47,7 @@ LAYERS = {
 }
 # Each outside party has one place that knows its library.
 ONLY_IN = {
-    "github": ("bot.edge.github", "bot.edge.access", "bot.edge.landing", "bot.lab"),
+    "github": ("bot.edge.github", "bot.edge.access", "bot.edge.deliveries", "bot.edge.landing", "bot.lab"),
     "anthropic": ("bot.edge.claude",),
     "optuna": ("bot.edge.tuner",),
     "docker": ("runner.sandbox",),
