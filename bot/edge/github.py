@@ -1,4 +1,4 @@
-"""GitHub through PyGithub (which outside bot/edge only bot.lab imports, for its errors); each call looks before it acts.
+"""GitHub through PyGithub, which only bot/edge imports (and bot.lab its errors); each call looks before it acts.
 
 Every method may run twice with the same arguments (a kill between the call and its checkpoint) and leaves the forge as
 one call would: branches are named after the experiment, comments carry a hidden marker, checks an external id, and
