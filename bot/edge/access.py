@@ -1,12 +1,41 @@
 """Credentials for a forge, a GitHub App's key or a token, and the repositories they open."""
 
+import threading
 from functools import cached_property
+from typing import Any
 
 import github
 from github.Auth import AppAuth
 from github.GithubIntegration import GithubIntegration
+from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 
 from bot.edge.github import Forge
+
+
+class _PerThread:
+    """An attribute that every thread has for itself."""
+
+    def __init__(self) -> None:
+        self._values = threading.local()
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self._values.value
+
+    def __set__(self, instance: object, value: Any) -> None:
+        self._values.value = value
+
+
+# PyGithub keeps the request under way on the connection that a client's threads share: between `request` and
+# `getresponse` another thread's would take its place, and the wrong call would be made with the wrong answer.
+class HttpConnection(HTTPRequestsConnectionClass):
+    verb, url, input, headers, stream = _PerThread(), _PerThread(), _PerThread(), _PerThread(), _PerThread()
+
+
+class HttpsConnection(HTTPSRequestsConnectionClass):
+    verb, url, input, headers, stream = _PerThread(), _PerThread(), _PerThread(), _PerThread(), _PerThread()
+
+
+Requester.injectConnectionClasses(HttpConnection, HttpsConnection)
 
 
 class Access:
