@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -62,13 +63,19 @@ def describe() -> dict[str, object]:
     except PackageNotFoundError:
         torch_version = None
     return {
-        "hardware_class": f"{gpus[0]} x{len(gpus)}" if gpus else f"cpu-{platform.machine()}-{_instruction_set()}",
+        "hardware_class": _hardware_class(gpus),
         "gpus": gpus,
         "cores": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "torch": torch_version,
         "python": platform.python_version(),
     }
+
+
+def _hardware_class(gpus: list[str]) -> str:
+    if gpus:
+        return f"{re.sub('[^a-z0-9]+', '-', gpus[0].lower())}-x{len(gpus)}"
+    return f"cpu-{platform.machine()}-{_instruction_set()}"
 
 
 def _gpus() -> list[str]:

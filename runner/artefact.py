@@ -22,7 +22,7 @@ class Artefact:
 def frozen(folder: Path, *, limit_mib: int) -> Artefact:
     """Checks and hashes `folder`, which no process may write any more. Raises ArtefactError."""
     whole, size, files = hashlib.sha256(), 0, 0
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()
         for name in sorted((*names, *(name for name in folders if (Path(parent) / name).is_symlink()))):
             path = Path(parent) / name
@@ -43,3 +43,7 @@ def frozen(folder: Path, *, limit_mib: int) -> Artefact:
     if not files:
         raise ArtefactError("train.py exited without leaving anything in $OUT_DIR")
     return Artefact(sha256=whole.hexdigest(), size_mib=size / 2**20)
+
+
+def _refuse(error: OSError) -> None:
+    raise ArtefactError(f"a folder in $OUT_DIR cannot be read: {error.strerror}")

@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ TAIL_BYTES = 32_768
 LINE_BYTES = 4_096
 MAX_FILES = 10_000
 TICK_S = 0.1
+_MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 class BareSandbox:
@@ -88,7 +90,7 @@ class _BareProcess:
             done, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
             if done:
                 self._popen.returncode = os.waitstatus_to_exitcode(status)
-                self._peak_mib = max(self._peak_mib, usage.ru_maxrss / 1024)
+                self._peak_mib = max(self._peak_mib, usage.ru_maxrss / _MAXRSS_PER_MIB)
                 return self._finish(Cause.EXITED, on_line)
             cause = self._check()
             if cause is not None:
@@ -111,11 +113,10 @@ class _BareProcess:
             if not data:
                 return False
             self._tail = (self._tail + data)[-TAIL_BYTES:]
-            *lines, rest = (self._line + data).split(b"\n")
-            self._line = rest[-LINE_BYTES:]
+            *lines, self._line = (self._line + data)[-LINE_BYTES:].split(b"\n")  # of a flood, only its end is looked at
             if on_line is not None:
-                for line in lines[-200:]:
-                    on_line(line[-LINE_BYTES:].decode(errors="replace"))
+                for line in lines:
+                    on_line(line.decode(errors="replace"))
         return True
 
     def _check(self) -> Cause | None:
@@ -136,7 +137,7 @@ class _BareProcess:
 
     def _finish(self, cause: Cause, on_line: Callable[[str], None] | None) -> Exit:
         wall_s = time.monotonic() - self._started_s
-        sweep(self._popen.pid if self._popen.returncode is None else None)
+        sweep(self._popen.pid)
         self._drain(0.0, on_line)
         self._output.close()
         self._popen.returncode = -signal.SIGKILL if self._popen.returncode is None else self._popen.returncode

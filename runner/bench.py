@@ -88,7 +88,7 @@ def _measure(request: Request, report: Report, record: Record, folder: Path) -> 
                 rows = order[part]
                 claimed[rows] = log_probabilities(logits, validation.targets[rows])
 
-    if frozen(candidate.out_dir, limit_mib=task.output_mib) != artefact:  # the one way left to tell the second worker
+    if frozen(candidate.out_dir, limit_mib=task.output_mib) != artefact:  # a note for the second worker
         raise RejectedError("the model changed its own files while it was asked")
     audit = draw_audit(validation.inputs, random.SystemRandom())
     audited = np.empty(len(audit.rows))

@@ -74,6 +74,8 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Deletes `folder`, whatever permissions were left inside."""
-    for parent, _, _ in os.walk(folder):
-        os.chmod(parent, 0o700)
+    for parent, folders, _ in os.walk(folder):
+        for path in (Path(parent) / name for name in folders):
+            if not path.is_symlink():
+                path.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

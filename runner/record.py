@@ -37,10 +37,9 @@ class Record:
 
     def claim(self, step: int, loss: float) -> None:
         """A point of the curve; however many there are, memory stays bounded."""
-        self.run = replace(self.run, steps=step)
         self.curve.append((step, loss))
         if len(self.curve) > 100 * CURVE_POINTS:
-            self.curve = self.curve[1::2]
+            self.curve = self.curve[::-2][::-1]
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
@@ -55,6 +54,7 @@ class Record:
         return replace(
             self.run,
             status=status,
+            steps=self.curve[-1][0] if self.curve else 0,
             reason=sanitised(reason, REASON_CHARACTERS),
             metric=self.run.metric if status is Status.OK else None,
             train_s=self.clock_s[Phase.TRAIN],
