@@ -234,7 +234,8 @@ def follow(console: Console, notes: Notes) -> None:
                 if x.proposal and told.get(x.id) != state:
                     told[x.id] = state
                     name = f"#{x.pull_number}" if x.pull_number else "   "
-                    console.print(f"{name:>4} {x.proposal.title}: {state}", markup=False, highlight=False)
+                    text = f"{name:>4} {x.proposal.title}: {state}"
+                    console.print(text, markup=False, highlight=False, soft_wrap=True)
             ended = sum(bool(x.ended_utc) for x in found)
             if ended >= notes.experiments or (ended == len(found) and campaign_is_over(notes)):
                 return
@@ -285,4 +286,4 @@ def finish(console: Console, hub: Hub, page: str) -> None:
     console.print(table)
     console.print("\nWhat landed, rebuilt from the commits of main alone (nightlab log):\n")
     log(hub.git_path(REPOSITORY), revision="main", svg=None, console=console)
-    console.print(f"\nPull requests: {page}/pulls   Their history: git clone {hub.base_url}/{REPOSITORY}.git")
+    console.print(f"\nPull requests  {page}/pulls\nTheir history  git clone {hub.base_url}/{REPOSITORY}.git")

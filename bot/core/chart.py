@@ -111,7 +111,8 @@ def summary(points: Sequence[Point], metric: Metric) -> str:
     tried = len(points) - (1 if points and points[0].label == "baseline" else 0)
     merged = len(values) - (1 if points and points[0].label == "baseline" and values else 0)
     crashed = sum(p.shown is None for p in points)
-    text = f"{tried} experiments, {merged} merged" + (f", {crashed} crashed" if crashed else "")
+    noun = "experiment" if tried == 1 else "experiments"
+    text = f"{tried} {noun}, {merged} merged" + (f", {crashed} crashed" if crashed else "")
     if len(values) > 1:
         text += f": {line(metric.name, 40)} {number(values[0], 5)} → {number(values[-1], 5)}"
     return text

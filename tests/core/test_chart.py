@@ -85,7 +85,7 @@ def test_losers_far_off_do_not_squeeze_the_gains() -> None:
 
 def test_summary() -> None:
     assert summary(POINTS, METRIC) == "6 experiments, 3 merged, 1 crashed: val_bpb 2.02030 → 2.01230"
-    assert summary(POINTS[1:2], METRIC) == "1 experiments, 0 merged"
+    assert summary(POINTS[1:2], METRIC) == "1 experiment, 0 merged"
 
 
 @pytest.mark.parametrize("metric", [METRIC, UP])
