@@ -16,6 +16,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=3000, help="port to listen on (default: %(default)s)")
     parser.add_argument("--base-url", help="where people find it, when that is not http://HOST:PORT")
     parser.add_argument("--visitor", help="login that every browser acts as; only where you trust who can connect")
+    parser.add_argument(
+        "--user", action="append", default=[], metavar="LOGIN", help="make this user when missing, and print a token"
+    )
     arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -28,6 +31,9 @@ def main() -> int:
             base_url=arguments.base_url,
             visitor=arguments.visitor,
         )
+        for login in arguments.user:
+            if hub.create_user(login):
+                print(f"Token of {login}, shown this once: {hub.create_token(login)}")  # noqa: T201 - a command's output
     except HubError as error:
         print(error, file=sys.stderr)  # noqa: T201 - this is a command's output
         return 1

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -112,10 +113,14 @@ class Hub:
 
     # Accounts
 
-    def create_user(self, login: str, *, name: str = "", email: str = "") -> None:
-        """Does nothing when the login exists."""
-        if self.forge.user(login) is None:
-            self.forge.store.add(User(login=login, type="User", name=name, email=email, created_at=now_utc()))
+    def create_user(self, login: str, *, name: str = "", email: str = "") -> bool:
+        """Whether the user is new: a login that exists stays as it is. Raises HubError for what is no login."""
+        if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})", login) is None:
+            raise HubError(f"{login} is no login: use at most 39 letters, digits and hyphens.")
+        if self.forge.user(login) is not None:
+            return False
+        self.forge.store.add(User(login=login, type="User", name=name, email=email, created_at=now_utc()))
+        return True
 
     def create_token(self, login: str) -> str:
         """A personal access token of the user. It is shown once: the hub keeps its hash only."""

@@ -255,6 +255,27 @@ def test_a_killed_hub_comes_back_with_everything(tmp_path: Path, folder: Path) -
         propose(world.repo, "after", "train.py", "LR = 3\n")
 
 
+def test_the_command_makes_users_and_says_what_is_wrong(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "bot.hub", "--root", str(tmp_path / "root"), "--port", str(port), "--user", "ada"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        token = process.stdout.readline().split()[-1]
+        assert process.stdout.readline().startswith("Serving")
+        client = github.Github(base_url=f"http://127.0.0.1:{port}/api/v3", auth=github.Auth.Token(token))
+        user = client.get_user()
+        assert user.create_repo("new", auto_init=True).get_contents("README.md").decoded_content == b"# new\n"
+        second = subprocess.run([*command[:-2], "--port", str(port)], capture_output=True, text=True, check=False)
+        assert (second.returncode, "Another hub is running" in second.stderr) == (1, True)
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_one_hub_per_folder_and_port(tmp_path: Path) -> None:
     with Hub(tmp_path / "one") as hub:
         with pytest.raises(HubError, match="Another hub is running"):
