@@ -33,6 +33,7 @@ from runner.protocol import Phase, Progress, Request
 
 PERSON, REPOSITORY, APP = "you", "you/tiny-gpt", "nightlab"
 IDEA = "FINAL_LR_FRAC 0.05"
+MARK, NOTES = "nightlab-demo", "demo.json"
 DISK_NEEDED_MIB = 500
 SLOTS = 2
 PORTS_TRIED = 20
@@ -117,14 +118,19 @@ def leave(status: int) -> None:
 
 
 def prepare_folder(folder: Path, *, fresh: bool) -> None:
-    """Make room for the demo; raises DemoError when the disk has none."""
-    ours = (folder / "demo.json").exists()
-    if (fresh and ours) or (not ours and (folder / "hub").exists()):  # the latter: killed while it was being set up
-        shutil.rmtree(folder)
+    """Make room for the demo. Raises DemoError when the disk has none, or when the folder holds anything else."""
+    mark = folder / MARK
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not mark.exists() and any(folder.iterdir()):
+            raise DemoError(f"{folder} holds something that is not a demo; choose another folder with --folder")
+        mark.touch()
     except OSError as error:
-        raise DemoError(f"cannot make {folder}: {error.strerror}; choose another with --folder") from None
+        raise DemoError(f"cannot use {folder}: {error.strerror}; choose another with --folder") from None
+    if fresh or not (folder / NOTES).exists():  # without notes: killed while it was being set up
+        for name in ("hub", "state", "tiny-gpt"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / NOTES).unlink(missing_ok=True)
     free_mib = shutil.disk_usage(folder).free >> 20
     if free_mib < DISK_NEEDED_MIB:
         raise DemoError(
@@ -145,7 +151,7 @@ def open_hub(folder: Path, port: int) -> Hub:
 
 def set_up(hub: Hub, folder: Path, experiments: int, port: int) -> tuple[Notes, Service]:
     """Account, repository, app and bot; then the two issues, written by the person. Made once, found again later."""
-    path = folder / "demo.json"
+    path = folder / NOTES
     if path.exists():
         notes = Notes(**json.loads(path.read_text()))
     else:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from bot.hub import Hub, HubError
+from bot.hub.server import PortTakenError
 
 
 def main() -> int:
@@ -34,7 +35,7 @@ def main() -> int:
         for login in arguments.user:
             if hub.create_user(login):
                 print(f"Token of {login}, shown this once: {hub.create_token(login)}")  # noqa: T201 - a command's output
-    except HubError as error:
+    except (HubError, PortTakenError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - this is a command's output
         return 1
     with hub:

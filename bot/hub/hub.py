@@ -54,7 +54,7 @@ class Hub:
                 self._root_lock = undo.enter_context(_lock_root(root))
                 self._listener = undo.enter_context(server.bind(host, port))
                 self.forge = Forge(root.resolve())
-            except (GitVersionError, server.PortTakenError, StoreError) as error:
+            except (GitVersionError, StoreError) as error:
                 raise HubError(str(error)) from None
             undo.pop_all()
         shown_host = f"[{host}]" if ":" in host else host

@@ -21,6 +21,7 @@ from github.GithubException import GithubException
 from hub_world import World, furnish, propose
 
 from bot.hub import DeliveryFault, Fault, Hub, HubError
+from bot.hub.server import PortTakenError
 
 
 @dataclass
@@ -281,7 +282,7 @@ def test_one_hub_per_folder_and_port(tmp_path: Path) -> None:
         with pytest.raises(HubError, match="Another hub is running"):
             Hub(tmp_path / "one")
         port = int(hub.base_url.rsplit(":")[-1])
-        with pytest.raises(HubError, match=f"Cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(PortTakenError, match=f"Cannot listen on 127.0.0.1:{port}"):
             Hub(tmp_path / "two", port=port)
     with Hub(tmp_path / "one"):
         pass
