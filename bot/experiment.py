@@ -39,6 +39,7 @@ HOLD_LOOK_S = 300.0  # how often to see whether somebody took the label off by h
 def run_experiment(order: Order) -> Experiment:
     """One proposal from draft to merge or close."""
     x = _to_its_end(opening.begin(order))
+    DBOS.set_event("experiment", x)  # how it ended stands, whatever goes wrong from here on
     return _close(x)
 
 
@@ -65,7 +66,7 @@ def bury_the_broken() -> None:
 
     Asked again it does nothing: each has one burial.
     """
-    for status in DBOS.list_workflows(name="experiment", status=list(BROKEN), load_output=False):
+    for status in DBOS.list_workflows(name="experiment", status=list(BROKEN)):
         order = status.input["args"][0] if status.input else None
         noted = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
         if isinstance(noted, Experiment):
@@ -79,7 +80,7 @@ def bury_the_broken() -> None:
         if not x.ended_utc:
             why = f"Nightlab could not go on: {str(status.error or status.status)[:300]}"
             with SetWorkflowID(f"{x.id}-bury"):
-                DBOS.enqueue_workflow(EXPERIMENT_QUEUE, bury, ended(x, State.ABANDONED, why))
+                DBOS.enqueue_workflow(EXPERIMENT_QUEUE, bury, x if x.state.ended else ended(x, State.ABANDONED, why))
 
 
 def experiments(most: int = 1000) -> list[Experiment]:
