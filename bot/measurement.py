@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from dbos import DBOS, SetWorkflowID, WorkflowStatus
 
@@ -103,7 +104,9 @@ def measure(x: Experiment, contract: Contract, decision: Decision) -> Experiment
             if index < len(seeds):
                 wanted.append((side, seeds[index]))
     for attempt in range(1, ATTEMPTS + 1):
-        ids = [_start(x, contract, side, seed, stage, attempt) for side, seed in wanted]
+        ids = identities(x, wanted)
+        for (side, seed), identity in zip(wanted, ids, strict=True):
+            _start(x, contract, side, seed, stage, identity)
         retry = []
         for (side, seed), identity, run in zip(wanted, ids, watch(x, contract, ids), strict=True):
             if run.status is Status.STOPPED or (run.status is Status.INFRASTRUCTURE and attempt < ATTEMPTS):
@@ -131,9 +134,29 @@ def _measured(x: Experiment, side: Side, stage: Stage, run: Run) -> MeasuredRun:
     )
 
 
-def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stage, attempt: int) -> str:
+@DBOS.step(name="identities")
+def identities(x: Experiment, wanted: Sequence[tuple[Side, int]]) -> list[str]:
+    """The ids of the runs that will answer: done or under way already, or the next attempt.
+
+    An attempt that failed through no fault of the code says nothing about the tree, whoever asked for it.
+    """
+    trees = {Side.CANDIDATE: x.head_tree_sha, Side.BASELINE: x.base_tree_sha}
+    in_vain = {
+        status.workflow_id
+        for tree_sha in trees.values()
+        for status in DBOS.list_workflows(workflow_id_prefix=run_id(tree_sha, 0)[:-1], status=list(FINISHED))
+        if not isinstance(status.output, Run) or status.output.status in (Status.INFRASTRUCTURE, Status.STOPPED)
+    }
+
+    def answering(side: Side, seed: int) -> str:
+        attempts = (run_id(trees[side], seed, attempt) for attempt in count(1))
+        return next(identity for identity in attempts if identity not in in_vain)
+
+    return [answering(side, seed) for side, seed in wanted]
+
+
+def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stage, identity: str) -> None:
     candidate = side is Side.CANDIDATE
-    identity = run_id(x.head_tree_sha if candidate else x.base_tree_sha, seed, attempt)
     request = Request(
         run_id=identity,
         source=Source(
@@ -152,7 +175,6 @@ def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stag
         DBOS.enqueue_workflow(
             slot_queue(contract.hardware_class), one_run, request, candidate and stage is Stage.SCREEN
         )
-    return identity
 
 
 @patient_step("still_open")
