@@ -3,7 +3,7 @@
 import sqlite3
 
 from living_lab import Lab
-from quick_task import WORSE
+from quick_task import WORSE, slow
 
 from bot.engine import WORKFLOW_VERSION
 
@@ -22,6 +22,7 @@ STEPS = {
         "read",
         "pool",
         "show",
+        "identities",
         *["clone_url", "run"] * 4,  # two pairs
         "watch",
         "DBOS.setEvent",
@@ -29,6 +30,7 @@ STEPS = {
         "read",
         "pool",
         "show",
+        "DBOS.setEvent",
         "read",
         "finish",
         "record",
@@ -38,7 +40,7 @@ STEPS = {
 
 
 def test_the_steps_of_an_experiment_are_those_of_this_version(lab: Lab) -> None:
-    target = lab.repository()
+    target = lab.repository(train=slow(0.02))  # a tree that no other test had measured
     identity = target.experiment(WORSE)
     assert target.row(identity)["state"] == "rejected"
     lab.settle(target)

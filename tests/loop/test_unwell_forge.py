@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from living_lab import Lab, Undisturbed, eventually
-from quick_task import BETTER, WORSE
+from quick_task import BETTER, WORSE, slow
 from test_killed import WRITES
 
 from bot.hub import Fault
@@ -107,3 +107,36 @@ def test_a_webhook_that_got_lost_is_found_at_the_next_start(lab: Lab, undisturbe
     lab.bot.start()
     target.row(identity)
     assert target.settled() == expected
+
+
+@pytest.mark.slow
+def test_a_measurement_that_the_forge_made_impossible_can_be_had_later(lab: Lab) -> None:
+    """Three failed attempts at main's runs must not stand for ever for what main is."""
+    target = lab.repository(train=slow(0.01))
+    lab.hub.faults.add(Fault(path_regex=rf"^/{target.name}\.git/", status=503, times=1000))
+    row = target.row(target.experiment(WORSE))
+    assert row["state"] == "abandoned"
+    assert row["reason"].startswith("the measurement failed three times: ")
+    lab.hub.faults.clear()
+    row = target.row(target.experiment(WORSE))
+    assert row["state"] == "rejected", row["reason"]
+
+
+@pytest.mark.slow
+def test_what_was_merged_is_recorded_as_merged_though_the_bot_stumbled_right_after(lab: Lab) -> None:
+    target = lab.repository()
+    identity = target.experiment(BETTER)
+    landed = lab.hub.faults.add(
+        Fault(method="PATCH", path_regex=f"/{target.name}/git/refs/heads/main$", after=True, action=lambda: stumble())
+    )
+
+    def stumble() -> None:
+        lab.hub.faults.add(Fault(method="PATCH", path_regex=f"/{target.name}/check-runs/", status=422))
+
+    eventually(lambda: lab.bot.idle and landed.hits, "the landing")
+    lab.bot.kill()
+    lab.bot.start()  # whose sweep finds the broken experiment
+    row = target.row(identity)
+    assert row["state"] == "merged", row["reason"]
+    assert target.pull().merged
+    assert [label.name for label in target.pull().labels] == ["nightlab: merged"]
