@@ -120,10 +120,10 @@ class Bot:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
+    def stop(self, *, patience_s: float = 30) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=patience_s)
 
     def offspring(self, program: str = "") -> list[int]:
         """Living processes of runners and what they started, found by the folder they were given."""

@@ -78,6 +78,7 @@ def test_a_value_that_crashes_is_closed_with_the_exceptions_sentence(lab: Lab) -
     assert "ZeroDivisionError: the loss is zero: sabotage" in target.replies(1)[0]
 
 
+@pytest.mark.slow
 def test_a_campaign_runs_as_many_experiments_as_asked_and_ends(lab: Lab) -> None:
     calm = "".join(line for line in TRAIN.splitlines(keepends=True) if not line.startswith(("SABOTAGE", "SLOW_S")))
     target = lab.repository(train=calm.replace("SLOW_S", "0").replace("SABOTAGE", "0"))

@@ -34,7 +34,7 @@ WRITES = [
     ("commit of the ledger", WORSE, "POST", "/git/commits$", 2),
     ("ledger", WORSE, "POST", "/git/refs$", 2),
 ]
-QUICK = ("pull request", "landing")
+QUICK = ("landing",)
 
 
 def _cases() -> list[Any]:
@@ -106,6 +106,7 @@ def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Undisturbed, path
     assert target.settled() == expected
 
 
+@pytest.mark.slow
 def test_killed_while_a_run_trains(lab: Lab, undisturbed: Undisturbed) -> None:
     expected = undisturbed(WORSE)
     target = lab.repository(train=slow(1.0))
@@ -121,6 +122,21 @@ def test_killed_while_a_run_trains(lab: Lab, undisturbed: Undisturbed) -> None:
         ("candidate", 1),
         ("baseline", 1),
     ]
+    assert target.settled() == expected
+
+
+@pytest.mark.slow
+def test_asked_to_stop_while_a_run_trains_it_stops_at_once_and_goes_on_later(
+    lab: Lab, undisturbed: Undisturbed
+) -> None:
+    expected = undisturbed(WORSE)
+    target = lab.repository(train=slow(4.0))
+    identity = target.experiment(WORSE)
+    lab.bot.wait_for_training()
+    lab.bot.stop(patience_s=15)
+    eventually(lambda: not lab.bot.offspring(), "the end of its runners", patience_s=15)
+    lab.bot.start()
+    target.row(identity)
     assert target.settled() == expected
 
 

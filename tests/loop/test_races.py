@@ -37,6 +37,7 @@ def require_measured(target: Target, row: dict[str, Any]) -> None:
     assert target.git("rev-parse", "main") == row["merge_sha"]
 
 
+@pytest.mark.slow
 def test_a_push_to_the_branch_in_mid_measurement_is_measured_instead(lab: Lab) -> None:
     target = lab.repository(train=slow(0.5))
     identity = target.experiment(BETTER)
@@ -71,6 +72,7 @@ def push_prepare(target: Target) -> None:
     target.push(target.pull().head.ref, "prepare.py", "print('the data is mine')\n")
 
 
+@pytest.mark.slow
 def test_a_push_to_the_branch_at_the_instant_of_landing_is_not_merged(lab: Lab) -> None:
     target = lab.repository()
     identity = target.experiment(BETTER)
@@ -180,6 +182,7 @@ def test_a_push_to_main_right_before_the_branch_is_brought_up_to_date(lab: Lab) 
     assert {"g.md", "p.md"} < set(target.git("ls-tree", "--name-only", "main").splitlines())
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_a_person_closes_stops_its_runs_and_may_be_asked_for_again(lab: Lab) -> None:
     target = lab.repository(train=slow(2.0))
     identity = target.experiment(WORSE)
