@@ -49,10 +49,19 @@ EDITS = (
     Edit("half batch", "BATCH_SIZE = 8 ", "BATCH_SIZE = 4 "),
     Edit("three blocks", "DEPTH = 2 ", "DEPTH = 3 "),
     Edit("no value embeddings", "VALUE_EMBEDDING_EVERY = 1 ", "VALUE_EMBEDDING_EVERY = 0 "),
-    Edit("other initial values (null)", "torch.manual_seed(seed)", "torch.manual_seed(seed + 1000)"),
+    Edit("other initial values (null)", "torch.manual_seed(seed)", "torch.manual_seed(seed + 1000)", 8),
     Edit("log every 25 steps (null)", "LOG_EVERY = 20 ", "LOG_EVERY = 25 ", 2),
     Edit("forgot zero_grad", "                stepper.zero_grad()\n", "", 2),
     Edit("causal leak", "is_causal=True", "is_causal=False", 2),
+)
+
+
+READING = (
+    "- Edits of one constant correlate above 0.8 with main, and pairs make them two to eight times less noisy.",
+    "- Four pairs are few. After seeds 0 to 3, other initial values (which change nothing that matters) stood at",
+    "  +0.0035 with a standard error of 0.0005; with seeds 4 to 7 it is +0.0017 with 0.0014. A standard deviation",
+    "  estimated from four pairs alone is not to be trusted: pool it, and confirm on fresh seeds before merging.",
+    "- The budget charges for size: three blocks take fewer steps than two, and lose.",
 )
 
 
@@ -180,10 +189,10 @@ def report(document: dict[str, object]) -> str:
         varied = len(seeds) > 2 and all(statistics.pstdev(side) > 0 for side in same)
         cells += [f"{statistics.correlation(*same):.2f}" if varied else "", ", ".join(statuses)]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *READING, ""]
     whole = [run for run in runs.values() if run["status"] == Status.OK]
     phases = ("train_s", "predict_s", "audit_s", "score_s", "overhead_s", "train_cpu_s", "total_cpu_s")
     lines += [
-        "",
         f"Seconds of a run, median of {len(whole)} (wall clock includes waiting for shared cores; CPU does not):",
         "",
         f"| {' | '.join(phases)} | peak memory, MiB | largest audit gap, nats |",
@@ -203,7 +212,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="noise-") as folder:
             bench = Bench(folder=Path(folder), results=results)
             jobs = [("main", seed) for seed in range(BASELINE_SEEDS)]
-            jobs += [(edit.name, seed) for seed in range(4) for edit in EDITS if seed < edit.seeds]
+            jobs += [(edit.name, seed) for seed in range(BASELINE_SEEDS) for edit in EDITS if seed < edit.seeds]
             jobs.sort(key=lambda job: job[1])
             with ThreadPoolExecutor(2) as pool:
                 for done in [pool.submit(bench.measure, name, seed) for name, seed in jobs]:
