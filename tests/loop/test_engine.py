@@ -31,7 +31,7 @@ st.register_type_strategy(float, st.floats(allow_nan=False))
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
 def test_every_stored_type_comes_back_as_it_was(kind: type) -> None:
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(value=st.from_type(kind))
     def check(value: Any) -> None:
         text = SERIALIZER.serialize({"args": [value], "kwargs": {}})
