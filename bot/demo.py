@@ -53,8 +53,8 @@ paths:
 task:
   budget: {steps: 300}
 policy:               # fewer runs than by default, for a demo: 2 % of worthless changes would be merged
-  n_confirm: 3
-  n_max: 8
+  n_confirm: 4
+  n_max: 10
   batch: 2
 campaign:
   parallel: 1
