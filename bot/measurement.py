@@ -191,7 +191,8 @@ def clone_url(repository: str) -> str:
 def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
     """Wait for runs, and keep the pull request's check up to date meanwhile; the runs in the order of `ids`.
 
-    When a person closes the pull request, the candidate's runs are stopped, since nobody else needs them.
+    When a person closes the pull request, the candidate's runs are stopped, since nobody else needs them, and main's
+    are left to whoever does.
     """
     shown_s = -math.inf
     while True:
@@ -205,6 +206,7 @@ def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
             if not show_progress(x, contract, live, _eta_s(live)):
                 mine = run_id(x.head_tree_sha, 0)[:-1]
                 DBOS.cancel_workflows([identity for identity in waiting if identity.startswith(mine)])
+                return [_result(statuses[identity]) for identity in ids]
         time.sleep(0.3)
 
 
@@ -232,6 +234,6 @@ def _request(status: WorkflowStatus) -> Request:
 def _result(status: WorkflowStatus) -> Run:
     if isinstance(status.output, Run):
         return status.output
-    if status.status == "CANCELLED":
+    if status.status == "CANCELLED" or status.status not in FINISHED:
         return slot.failed_run(_request(status), "it was stopped", Status.STOPPED)
     return slot.failed_run(_request(status), str(status.error or status.status)[:300])

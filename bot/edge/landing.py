@@ -9,7 +9,7 @@ it is compared with the measured one.
 
 from dataclasses import dataclass
 
-from github.GithubException import GithubException
+from github.GithubException import GithubException, RateLimitExceededException
 from github.PullRequest import PullRequest
 
 from bot.core.model import Verdict
@@ -47,6 +47,8 @@ def land(forge: Forge, verdict: Verdict, *, number: int, message: str, when_utc:
         return Landing(moved=f"{main} moved while this was measured")
     try:
         ref.edit(merge.sha, force=False)
+    except RateLimitExceededException:  # has status 403 too, and is no refusal: the step is tried again
+        raise
     except GithubException as error:
         if error.status not in (403, 409, 422):
             raise
@@ -60,6 +62,8 @@ def _merge_protected(forge: Forge, pull: PullRequest, verdict: Verdict, message:
     title, _, rest = message.partition("\n\n")
     try:
         pull.merge(sha=verdict.head_sha, merge_method="merge", commit_title=title, commit_message=rest)
+    except RateLimitExceededException:
+        raise
     except GithubException as error:
         if error.status == 409:
             return Landing(moved="someone pushed to the branch while it was being merged")

@@ -126,6 +126,19 @@ def test_killed_while_a_run_trains(lab: Lab, undisturbed: Undisturbed) -> None:
 
 
 @pytest.mark.slow
+def test_killed_its_runners_die_with_it(lab: Lab) -> None:
+    """Though each would train for another minute."""
+    target = lab.repository(train=slow(60.0))
+    identity = target.experiment(WORSE)
+    lab.bot.wait_for_training()
+    lab.bot.kill()
+    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=15)
+    target.pull().edit(state="closed")
+    lab.bot.start()
+    assert target.row(identity)["reason"] == "a person closed it"
+
+
+@pytest.mark.slow
 def test_asked_to_stop_while_a_run_trains_it_stops_at_once_and_goes_on_later(
     lab: Lab, undisturbed: Undisturbed
 ) -> None:

@@ -58,6 +58,23 @@ def test_a_rate_limit_only_delays(lab: Lab, undisturbed: Undisturbed, kind: str)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_rate_limit_at_the_instant_of_landing_is_no_refusal(lab: Lab, protected: bool) -> None:
+    """And no reason to merge in a way that is guarded less."""
+    target = lab.repository()
+    if protected:
+        lab.hub.protect(target.name, "main", require_pull=True)
+    main, merge = f"/{target.name}/git/refs/heads/main$", f"/{target.name}/pulls/2/merge$"
+    identity = target.experiment(BETTER)
+    limit = lab.hub.faults.add_secondary_rate_limit(path_regex=merge if protected else main)
+    merged = lab.hub.faults.add(Fault(method="PUT", path_regex=merge))
+    row = target.row(identity)
+    assert row["state"] == "merged", row["reason"]
+    assert limit.hits == 1
+    assert merged.hits == int(protected)
+
+
+@pytest.mark.slow
 def test_a_ledger_that_moves_at_the_instant_of_writing_keeps_both_rows(lab: Lab) -> None:
     target = lab.repository()
     target.row(target.experiment("LR 0.3"))
