@@ -70,7 +70,7 @@ RULES = """
 `task`, `metric`, `hardware`, `repeatable`, `sandbox`, `paths` and `policy` are hashed into the contract's digest, as
 parsed: comments, order and values written out though they are the default change nothing. A verdict holds under one
 digest only; when one of these changes on the default branch, what was measured before is measured again. `program`,
-`proposer`, `land`, `campaign` and `limits` may change at any time.
+`proposer`, `claude`, `land`, `campaign` and `limits` may change at any time.
 """
 
 COMMANDS = """\

@@ -16,6 +16,8 @@ from bot.core.layout import (
     FILE,
     PROGRAM,
     Campaign,
+    Claude,
+    Effort,
     File,
     Land,
     Limits,
@@ -29,7 +31,19 @@ from bot.core.outcome import Metric
 from bot.core.policy import PolicySettings
 from runner.protocol import Task, allowed
 
-__all__ = ["PATH", "Campaign", "Contract", "Land", "Limits", "Problem", "Proposer", "Sandbox", "parse"]
+__all__ = [
+    "PATH",
+    "Campaign",
+    "Claude",
+    "Contract",
+    "Effort",
+    "Land",
+    "Limits",
+    "Problem",
+    "Proposer",
+    "Sandbox",
+    "parse",
+]
 
 PATH = ".github/nightlab.yml"
 MAX_WILDCARDS = 3  # in one pattern: matching takes the path's length to this power
@@ -51,6 +65,7 @@ class Contract:
     allow: tuple[str, ...]  # gitignore-style patterns of what a proposal may edit
     program_path: str
     proposer: Proposer
+    claude: Claude
     land: Land
     policy: PolicySettings
     campaign: Campaign
@@ -71,8 +86,8 @@ class Contract:
         """sha256, hex, over what a measurement or a verdict depends on.
 
         That is task, metric, hardware_class, sandbox, allow and policy (with repeatable). The program, the proposer,
-        `land` and the budgets decide which experiments happen and who merges, not what was measured: they may change
-        while an experiment runs.
+        `claude`, `land` and the budgets decide which experiments happen and who merges, not what was measured: they may
+        change while an experiment runs.
         """
         binding = ("task", "metric", "hardware_class", "sandbox", "allow", "policy")
         values = {name: value for name, value in dataclasses.asdict(self).items() if name in binding}
@@ -117,6 +132,7 @@ def _contract(file: File, policy: PolicySettings) -> Contract:
         allow=tuple(file.paths.allow),
         program_path=file.program,
         proposer=file.proposer,
+        claude=file.claude,
         land=file.land,
         policy=policy,
         campaign=file.campaign,

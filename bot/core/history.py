@@ -60,11 +60,19 @@ def row(experiment: Experiment, *, metric: Metric) -> LedgerRow:
         merge_sha=experiment.merge_sha,
         peak_memory_mib=max((run.peak_memory_mib for run in candidates), default=0.0),
         gpu_s=experiment.gpu_s,
-        model_cost_usd=proposal.model_cost_usd if proposal else 0.0,
+        model_cost_usd=_model_cost_usd(experiment),
         started_utc=experiment.started_utc,
         ended_utc=experiment.ended_utc,
         runs=experiment.runs,
+        model_use=experiment.model_use,
     )
+
+
+def _model_cost_usd(experiment: Experiment) -> float:
+    """A conversation costs money whether or not it ends in a proposal."""
+    if experiment.model_use is not None:
+        return experiment.model_use.cost_usd
+    return experiment.proposal.model_cost_usd if experiment.proposal else 0.0
 
 
 def row_json(ledger_row: LedgerRow) -> str:

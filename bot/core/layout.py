@@ -38,6 +38,15 @@ class Proposer(StrEnum):
     MIXED = "mixed"
 
 
+class Effort(StrEnum):
+    DEFAULT = "default"  # the model's own
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
+
+
 class Land(StrEnum):
     AUTO = "auto"
     AFTER_APPROVAL = "after-approval"
@@ -51,6 +60,7 @@ class Campaign:
     experiments: Annotated[int, Field(ge=1, le=10_000, description="Experiments in one campaign.")] = 100
     hours: Annotated[float, Field(gt=0, le=720, description="Hours after which it starts no new experiment.")] = 24.0
     parallel: Annotated[int, Field(ge=1, le=64, description="Experiments under way at the same time.")] = 1
+    usd: Annotated[float, Field(ge=0, le=100_000, description="Dollars for the model in one campaign.")] = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -63,6 +73,36 @@ class Limits:
     experiments_per_person_per_day: Annotated[
         int, Field(ge=1, le=100_000, description="Experiments started for one person, campaigns of theirs included.")
     ] = 100
+    usd_per_day: Annotated[float, Field(ge=0, le=100_000, description="Dollars for the model, from any source.")] = 20.0
+    usd_per_person_per_day: Annotated[
+        float,
+        Field(ge=0, le=100_000, description="Dollars for the model for one person, campaigns of theirs included."),
+    ] = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Claude:
+    """How Claude writes proposals, and what one proposal may use; used when `proposer` is `claude` or `mixed`."""
+
+    model: Annotated[
+        str, Field(max_length=120, pattern=advice.PRINTABLE, description="The model's id, as its provider names it.")
+    ] = "claude-opus-5-5"
+    effort: Annotated[
+        Effort, Field(description="How much it thinks; `default` is the model's own, and not every model has the rest.")
+    ] = Effort.DEFAULT
+    turns: Annotated[int, Field(ge=1, le=200, description="Answers of the model.")] = 40
+    tokens: Annotated[
+        int, Field(ge=1_000, le=100_000_000, description="Tokens of all requests and answers, cached ones included.")
+    ] = 2_000_000
+    minutes: Annotated[float, Field(gt=0, le=240, description="Minutes of waiting for the model.")] = 30.0
+    usd: Annotated[float, Field(gt=0, le=1_000, description="Dollars.")] = 2.0
+    input_usd: Annotated[
+        float,
+        Field(ge=0, le=10_000, description="Your price of a million input tokens; 0 takes Anthropic's list price."),
+    ] = 0.0
+    output_usd: Annotated[
+        float, Field(ge=0, le=10_000, description="Your price of a million output tokens; goes with `input_usd`.")
+    ] = 0.0
 
 
 def _no_default(schema: dict[str, Any]) -> None:
@@ -173,8 +213,15 @@ class File:
     ] = Sandbox.DOCKER
     program: Annotated[RelativePath, Field(description="The research directions that the proposer reads.")] = PROGRAM
     proposer: Annotated[
-        Proposer, Field(description="Who writes proposals: `tuner` edits constants and needs no API key.")
+        Proposer,
+        Field(
+            description="Who writes proposals: `tuner` edits constants and needs no API key, `claude` is a language "
+            "model with tools, `mixed` lets them take turns and goes on with the tuner when Claude cannot."
+        ),
     ] = Proposer.TUNER
+    claude: Annotated[
+        Claude, Field(default_factory=Claude, description="How Claude writes proposals, and what one may use.")
+    ]
     land: Annotated[
         Land, Field(description="Who merges what is proven: the bot, the bot after an approving review, a person.")
     ] = Land.AUTO

@@ -56,6 +56,23 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUse:
+    """What a language model was used for, in tokens as its provider bills them."""
+
+    model: str
+    turns: int = 0
+    input_tokens: int = 0  # neither read from the provider's cache nor written to it
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """One idea: a hypothesis and the edits that test it."""
 
@@ -67,6 +84,10 @@ class Proposal:
     proposed_by: str  # "tuner" or the model id
     model_cost_usd: float = 0.0
     gpu_hint: str = ""  # free text for the reviewer: risks, what to look at
+    mechanism: str = ""  # how the change is supposed to do it
+    expected_low: float | None = None  # the range of the expected gain, in units of the metric
+    expected_high: float | None = None
+    strategy: str = ""  # how it was looked for, when that was changed because earlier attempts failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +205,7 @@ class Experiment:
     held: bool = False  # a person asked to wait
     reason: str = ""  # how it ended, one sentence
     ended_utc: str = ""
+    model_use: ModelUse | None = None  # of the language model that was asked, whether or not it proposed anything
 
     @property
     def gpu_s(self) -> float:
@@ -230,6 +252,7 @@ class LedgerRow:
     started_utc: str
     ended_utc: str
     runs: tuple[MeasuredRun, ...]
+    model_use: ModelUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

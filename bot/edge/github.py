@@ -84,10 +84,11 @@ class Forge:
         tree = self.repo.get_git_tree(sha, recursive=True)
         return {entry.path: entry.mode for entry in tree.tree if entry.type != "tree"}
 
-    def blobs(self, *, sha: str) -> dict[str, str]:
-        """Every file at a commit: path -> hash of its content."""
+    def files(self, *, sha: str) -> dict[str, tuple[str, int]]:
+        """Every regular file at a commit: path -> hash of its content, bytes."""
         tree = self.repo.get_git_tree(sha, recursive=True)
-        return {entry.path: entry.sha for entry in tree.tree if entry.type != "tree"}
+        regular = (entry for entry in tree.tree if entry.mode in ("100644", "100755"))
+        return {entry.path: (entry.sha, entry.size or 0) for entry in regular}
 
     def blob(self, sha: str) -> str:
         """The text of one content hash; bytes that are not UTF-8 come back as replacement characters."""

@@ -24,7 +24,7 @@ def rows(forge: Forge) -> list[LedgerRow]:
     if tip is None:
         return []
     found = []
-    for path, blob_sha in forge.blobs(sha=tip.sha).items():
+    for path, (blob_sha, _) in forge.files(sha=tip.sha).items():
         if not path.startswith("experiments/"):
             continue
         if blob_sha not in _known:

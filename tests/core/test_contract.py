@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.contract import Contract, Land, Proposer, Sandbox, parse
+from bot.core.contract import Contract, Effort, Land, Proposer, Sandbox, parse
 from bot.core.layout import json_schema
 from bot.core.model import Direction
 from bot.core.policy import PolicySettings
@@ -41,10 +41,19 @@ paths:
     - "!/lab/small/prepare.py"
 program: lab/program.md
 proposer: mixed
+claude:
+  model: claude-sonnet-5-5
+  effort: high
+  turns: 12
+  tokens: 90000
+  minutes: 7.5
+  usd: 0.5
+  input_usd: 3
+  output_usd: 15
 land: after-approval
 policy: {e_merge: 20, n_max: 20, form: unpaired}
-campaign: {experiments: 50, hours: 7.5, parallel: 2}
-limits: {experiments_per_day: 60, experiments_per_person_per_day: 5}
+campaign: {experiments: 50, hours: 7.5, parallel: 2, usd: 12.5}
+limits: {experiments_per_day: 60, experiments_per_person_per_day: 5, usd_per_day: 8, usd_per_person_per_day: 4}
 """
 
 
@@ -97,10 +106,25 @@ def test_every_key_arrives() -> None:
         "allow": ("/lab/small/train.py", "*.py", "!/lab/small/prepare.py"),
         "program_path": "lab/program.md",
         "proposer": Proposer.MIXED,
+        "claude": {
+            "model": "claude-sonnet-5-5",
+            "effort": Effort.HIGH,
+            "turns": 12,
+            "tokens": 90_000,
+            "minutes": 7.5,
+            "usd": 0.5,
+            "input_usd": 3.0,
+            "output_usd": 15.0,
+        },
         "land": Land.AFTER_APPROVAL,
         "policy": dataclasses.asdict(PolicySettings(e_merge=20, n_max=20, form="unpaired")),
-        "campaign": {"experiments": 50, "hours": 7.5, "parallel": 2},
-        "limits": {"experiments_per_day": 60, "experiments_per_person_per_day": 5},
+        "campaign": {"experiments": 50, "hours": 7.5, "parallel": 2, "usd": 12.5},
+        "limits": {
+            "experiments_per_day": 60,
+            "experiments_per_person_per_day": 5,
+            "usd_per_day": 8.0,
+            "usd_per_person_per_day": 4.0,
+        },
     }
 
 

@@ -1,0 +1,247 @@
+"""Claude over the official SDK: one answer of the model at a time. The only module that imports anthropic.
+
+The SDK does the transport: authentication, retries of what may pass (408, 409, 429, 5xx, lost connections) with the
+server's own waiting times, streaming, putting an answer together, counting tokens. Its tool runner is not used: it owns
+the loop, and ours must be able to stop between any two answers and go on in another process (see docs/decisions.md).
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+from bot.core import tools
+from bot.core.prices import Price
+from bot.core.prompt import Briefing
+from bot.core.text import line
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+    from anthropic.types import Message, MessageParam, Usage
+    from anthropic.types.output_config_param import OutputConfigParam
+
+RETRIES = 3  # by the SDK, before an answer has begun
+BREAKS = 2  # of an answer that broke off in its middle, which the SDK does not repeat
+MAX_SILENCE_S = 300.0
+CHARACTERS_PER_TOKEN = 2.0  # less than in any real text: the estimate where the provider does not count
+
+
+class Via(StrEnum):
+    ANTHROPIC = "anthropic"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What answers used, as the API bills them; `prompt` is all of the last request."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cache_read=self.cache_read + other.cache_read,
+            cache_write=self.cache_write + other.cache_write,
+        )
+
+    @property
+    def all(self) -> int:
+        return self.input + self.output + self.cache_read + self.cache_write
+
+    def usd(self, price: Price) -> float:
+        return price.usd(
+            input_tokens=self.input,
+            output_tokens=self.output,
+            cache_read_tokens=self.cache_read,
+            cache_write_tokens=self.cache_write,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer. `content` are the content blocks as JSON, to be sent back as they are; `problem` ends it all."""
+
+    content: str = "[]"
+    stop_reason: str = ""
+    tokens: Tokens = Tokens()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request: the briefing, then (content of an answer, content of the tools' results) in turn, both JSON."""
+
+    model: str
+    effort: str
+    briefing: Briefing
+    exchanges: Sequence[tuple[str, str]]
+    max_tokens: int = 0
+
+
+class Claude:
+    """A way to the model. Holds the key; nothing that is sent, returned or raised contains it."""
+
+    def __init__(self, *, via: Via, api_key: str = "", base_url: str = "") -> None:
+        """`api_key` is for Via.ANTHROPIC; Bedrock and Vertex take their clouds' own credentials and region.
+
+        Raises ValueError, one sentence, when that cannot work.
+        """
+        self._client = _client(via=via, api_key=api_key, base_url=base_url)
+        self._counts = via is not Via.BEDROCK  # Bedrock does not offer it
+
+    def prompt_tokens(self, ask: Ask) -> int:
+        """How many tokens a request has: counted by the provider, estimated from above where it cannot be."""
+        import anthropic
+
+        if self._counts:
+            try:
+                return self._client.messages.count_tokens(
+                    model=ask.model,
+                    system=cast(Any, _system(ask.briefing)),
+                    messages=_messages(ask),
+                    tools=cast(Any, tools.definitions()),
+                ).input_tokens
+            except anthropic.APIError:
+                pass
+        return estimated_tokens(ask)
+
+    def reply(self, ask: Ask, *, limit_s: float) -> Reply:
+        """One answer within about `limit_s` seconds. Never raises for what the provider or the network does."""
+        import anthropic
+        from httpx2 import HTTPError
+
+        deadline_s = time.monotonic() + limit_s
+        spent = Tokens()
+        for attempt in range(BREAKS + 1):
+            part: list[Message] = []
+            try:
+                reply = self._stream(ask, deadline_s=deadline_s, part=part)
+                return Reply(
+                    content=reply.content,
+                    stop_reason=reply.stop_reason,
+                    tokens=spent + reply.tokens,
+                    problem=reply.problem,
+                )
+            except (anthropic.AnthropicError, HTTPError) as error:
+                broken = bool(part)  # it had begun: paid for, and worth asking again
+                spent = spent + (_tokens(part[-1].usage) if part else Tokens())
+                if not broken or attempt == BREAKS or time.monotonic() >= deadline_s:
+                    return Reply(tokens=spent, problem=sentence(error))
+        raise AssertionError("the loop returns")
+
+    def _stream(self, ask: Ask, *, deadline_s: float, part: "list[Message]") -> Reply:
+        left_s = max(1.0, deadline_s - time.monotonic())
+        output: OutputConfigParam = {} if ask.effort == "default" else cast(Any, {"effort": ask.effort})
+        client = self._client.with_options(timeout=min(MAX_SILENCE_S, max(1.0, left_s / (RETRIES + 1))))
+        with client.messages.stream(
+            model=ask.model,
+            max_tokens=ask.max_tokens,
+            system=cast(Any, _system(ask.briefing)),
+            messages=_messages(ask),
+            tools=cast(Any, tools.definitions()),
+            cache_control={"type": "ephemeral"},  # the end of the conversation so far, moving on with every answer
+            **({"output_config": output} if output else {}),
+        ) as stream:
+            for _ in stream:
+                part[:] = [stream.current_message_snapshot]
+                if time.monotonic() >= deadline_s:
+                    return Reply(tokens=_tokens(part[-1].usage), problem="the model took longer than it was given")
+            message = stream.get_final_message()
+        if message.stop_reason is None:
+            raise anthropic_broke_off(message)
+        blocks = [block.to_dict(mode="json") for block in message.content]
+        for block in blocks:
+            block.pop("parsed_output", None)
+        return Reply(
+            content=json.dumps(blocks),
+            stop_reason=message.stop_reason,
+            tokens=_tokens(message.usage),
+        )
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, for the person who asked. Repeats the provider's words, never our request or its headers."""
+    import anthropic
+
+    match error:
+        case anthropic.AuthenticationError() | anthropic.PermissionDeniedError():
+            return "the model's provider does not accept our key: check NIGHTLAB_ANTHROPIC_API_KEY"
+        case anthropic.RateLimitError():
+            return f"the model's provider limits us, also after {RETRIES} more tries: ask again later"
+        case anthropic.APITimeoutError():
+            return "the model's provider did not answer in time: ask again later"
+        case anthropic.APIStatusError() if error.status_code >= 500 or error.type == "overloaded_error":
+            return f"the model's provider is overloaded or down, also after {RETRIES} more tries: ask again later"
+        case anthropic.NotFoundError():
+            return "the model's provider does not know this model: change `claude.model` in the contract"
+        case anthropic.APIStatusError():
+            said = line(str(error.api_message or ""), 200)
+            return f"the model's provider refused the request ({error.status_code}): {said or 'it does not say why'}"
+        case anthropic.APIConnectionError():
+            return "the model's provider cannot be reached: check the network and ask again later"
+    return f"the model's answer broke off {BREAKS + 1} times: ask again later"
+
+
+def estimated_tokens(ask: Ask) -> int:
+    """More than the request can have."""
+    sent = ask.briefing.characters + len(json.dumps(tools.definitions()))
+    return int((sent + sum(len(a) + len(b) for a, b in ask.exchanges)) / CHARACTERS_PER_TOKEN)
+
+
+def anthropic_broke_off(message: "Message") -> Exception:
+    import anthropic
+
+    return anthropic.AnthropicError(f"answer {message.id} ended without a reason")
+
+
+def _client(*, via: Via, api_key: str, base_url: str) -> "Anthropic":
+    import anthropic
+
+    try:
+        if via is Via.BEDROCK:
+            return cast("Anthropic", anthropic.AnthropicBedrock(base_url=base_url or None, max_retries=RETRIES))
+        if via is Via.VERTEX:
+            return cast("Anthropic", anthropic.AnthropicVertex(base_url=base_url or None, max_retries=RETRIES))
+    except (ImportError, ValueError, RuntimeError, anthropic.AnthropicError) as error:
+        raise ValueError(f"Claude via {via.value} cannot be used: {line(str(error), 300)}") from None
+    if not api_key:
+        raise ValueError("Claude needs a key: set NIGHTLAB_ANTHROPIC_API_KEY")
+    return anthropic.Anthropic(
+        api_key=api_key, base_url=base_url or "https://api.anthropic.com", max_retries=RETRIES, open_telemetry=False
+    )
+
+
+def _system(briefing: Briefing) -> list[dict[str, Any]]:
+    """Rules and repository, cached to their end: they are the same for every experiment of a repository."""
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in briefing.system]
+    blocks[-1]["cache_control"] = {"type": "ephemeral"}
+    return blocks
+
+
+def _messages(ask: Ask) -> "list[MessageParam]":
+    """The briefing with a cache mark behind the code, which experiments on one main share, and behind everything."""
+    first: list[dict[str, Any]] = [{"type": "text", "text": text} for text in ask.briefing.parts]
+    first[0]["cache_control"] = {"type": "ephemeral"}
+    if len(first) > 1:
+        first[-1]["cache_control"] = {"type": "ephemeral"}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": first}]
+    for answer, results in ask.exchanges:
+        messages.append({"role": "assistant", "content": json.loads(answer)})
+        messages.append({"role": "user", "content": json.loads(results)})
+    return cast("list[MessageParam]", messages)
+
+
+def _tokens(usage: "Usage") -> Tokens:
+    return Tokens(
+        input=usage.input_tokens or 0,
+        output=usage.output_tokens or 0,
+        cache_read=usage.cache_read_input_tokens or 0,
+        cache_write=usage.cache_creation_input_tokens or 0,
+    )
