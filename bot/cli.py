@@ -69,7 +69,7 @@ def _serve() -> int:
         return 1
     try:
         service = Service(settings)
-    except (EngineLockedError, PortTakenError) as error:
+    except (EngineLockedError, PortTakenError, ValueError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
     console.print(f"Nightlab listens on {service.url}; the webhook's path is /webhook. Ctrl-C stops it.")

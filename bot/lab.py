@@ -16,6 +16,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import Timeout
 
 from bot.edge.access import Access
+from bot.edge.claude import Claude
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Lab:
     cache: Path  # prepared data and bare clones, for the runners of this machine
     mention: str  # the name people address in comments, without "@"
     local: bool  # the forge is on this machine: a demo, a test
+    claude: Claude | None = None  # the way to the language model, where one is configured
     progress_s: float = 20.0  # how often a pull request's check is brought up to date during a measurement
 
 

@@ -1,18 +1,15 @@
 """The first half of an experiment: where it starts from, what it proposes, its branch and pull request."""
 
 import difflib
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dbos import DBOS
-
+from bot import proposing
 from bot.core import contract as contracts
 from bot.core import report, scope
 from bot.core.contract import Contract
 from bot.core.figures import Terms
-from bot.core.model import Edit, Experiment, LedgerRow, Order, Proposal, State
-from bot.edge import ledger, tuner
+from bot.core.model import Experiment, Order, State
 from bot.lab import lab, now_utc, patient_step
 
 MAX_DIFF_CHARACTERS = 60_000
@@ -56,7 +53,7 @@ def paths(repository: str, sha: str) -> list[str]:
 
 def propose(x: Experiment, contract: Contract) -> Experiment:
     """The experiment with its proposal, applied to the base and checked against the scope; ended when there is none."""
-    answer = ask(x, contract)
+    x, answer = proposing.propose(x, contract)
     if isinstance(answer, str):
         return replace(x, state=State.ABANDONED, reason=answer)
     problems = scope.check(
@@ -68,42 +65,6 @@ def propose(x: Experiment, contract: Contract) -> Experiment:
     if problems:
         return replace(x, proposal=answer, state=State.ABANDONED, reason="the proposal is out of scope: " + problems[0])
     return replace(x, proposal=answer)
-
-
-@patient_step("propose")
-def ask(x: Experiment, contract: Contract) -> Proposal | str:
-    """A proposal from the offline tuner, or one sentence that says why there is none."""
-    directory = contract.task.directory
-    path = "train.py" if directory == "." else f"{directory}/train.py"
-    forge = lab().access.forge(x.repository)
-    source = forge.read(path, sha=x.base_sha)
-    if source is None:
-        return f"there is no {path} on the default branch, so there is nothing to tune"
-    answer = tuner.propose(
-        source=source,
-        path=path,
-        preset=contract.task.preset,
-        history=[row for row in ledger.rows(forge) if _teaches(row, contract)],
-        in_flight=in_flight(x),
-        idea=x.origin.idea,
-        seed=zlib.crc32(x.id.encode()),
-    )
-    return answer if isinstance(answer, Proposal) else answer.reason
-
-
-def _teaches(row: LedgerRow, contract: Contract) -> bool:
-    """An attempt that was not measured to its end may be made again, and one on other hardware says little."""
-    return row.state is not State.ABANDONED and row.hardware_class in ("", contract.hardware_class)
-
-
-def in_flight(x: Experiment) -> list[Edit]:
-    """What other experiments of this repository are trying right now."""
-    edits: list[Edit] = []
-    for status in DBOS.list_workflows(name="experiment", status="PENDING", load_input=False, load_output=False):
-        other = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
-        if isinstance(other, Experiment) and other.id != x.id and other.repository == x.repository and other.proposal:
-            edits.extend(other.proposal.edits)
-    return edits
 
 
 @patient_step("open")

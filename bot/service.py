@@ -13,6 +13,7 @@ from bot import campaign, commands
 from bot.core import event
 from bot.edge import deliveries
 from bot.edge.access import Access
+from bot.edge.claude import Claude, Via
 from bot.engine import Engine
 from bot.experiment import bury_the_broken
 from bot.hub.server import Server, bind
@@ -44,6 +45,9 @@ class Settings:
     mention: str = "nightlab"
     write_spacing_s: float = 1.0  # GitHub asks for a second between writes
     progress_s: float = 20.0
+    claude_via: Via | None = None  # None: no language model
+    claude_key: str = ""
+    claude_url: str = ""
 
     def __repr__(self) -> str:
         return f"Settings(state={self.state}, api_url={self.api_url}, app_id={self.app_id})"
@@ -75,6 +79,13 @@ def settings_from(environment: Mapping[str, str]) -> Settings | list[str]:
         problems.append("set NIGHTLAB_APP_ID and NIGHTLAB_PRIVATE_KEY_FILE of your GitHub App, or NIGHTLAB_TOKEN")
     if not value("WEBHOOK_SECRET"):
         problems.append("set NIGHTLAB_WEBHOOK_SECRET to the secret of the webhook")
+    key = value("ANTHROPIC_API_KEY") or environment.get("ANTHROPIC_API_KEY", "").strip()
+    via = value("CLAUDE_VIA", "anthropic" if key else "")
+    if via and via not in list(Via):
+        problems.append(f"NIGHTLAB_CLAUDE_VIA must be one of {', '.join(Via)}, not {via!r}")
+        via = ""
+    if via == Via.ANTHROPIC and not key:
+        problems.append("set NIGHTLAB_ANTHROPIC_API_KEY, or leave NIGHTLAB_CLAUDE_VIA out")
     settings = Settings(
         state=Path(value("STATE", ".nightlab/state")),
         api_url=value("API_URL", GITHUB_API),
@@ -90,14 +101,25 @@ def settings_from(environment: Mapping[str, str]) -> Settings | list[str]:
         mention=value("MENTION", "nightlab"),
         write_spacing_s=number("WRITE_SPACING_MS", 1000) / 1000,
         progress_s=float(number("PROGRESS_S", 20)),
+        claude_via=Via(via) if via else None,
+        claude_key=key,
+        claude_url=value("CLAUDE_URL"),
     )
     return problems or settings
 
 
+def claude_of(settings: Settings) -> Claude | None:
+    """The way to the language model. Raises ValueError, one sentence, when what is configured cannot work."""
+    if settings.claude_via is None:
+        return None
+    return Claude(via=settings.claude_via, api_key=settings.claude_key, base_url=settings.claude_url)
+
+
 class Service:
-    """A running bot. Raises EngineLockedError or PortTakenError, each with one sentence, when it cannot start."""
+    """A running bot. Raises EngineLockedError, PortTakenError or ValueError, one sentence each, if it cannot start."""
 
     def __init__(self, settings: Settings) -> None:
+        claude = claude_of(settings)
         settings.state.mkdir(parents=True, exist_ok=True)
         # It warns whenever a request waits for a thread, which is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -116,6 +138,7 @@ class Service:
                 cache=settings.state.resolve() / "cache",
                 mention=settings.mention,
                 local=urlsplit(settings.api_url).hostname in ("127.0.0.1", "::1", "localhost"),
+                claude=claude,
                 progress_s=settings.progress_s,
             )
         )

@@ -14,7 +14,9 @@ LAYERS = {
     "bot.hub": (),
     "bot.engine": ("bot.core", "runner.protocol"),
     "bot.lab": ("bot.edge",),
-    "bot.opening": ("bot.core", "bot.edge", "bot.lab"),
+    "bot.spending": ("bot.core", "bot.engine"),
+    "bot.proposing": ("bot.core", "bot.edge", "bot.engine", "bot.lab", "bot.spending"),
+    "bot.opening": ("bot.core", "bot.edge", "bot.lab", "bot.proposing"),
     "bot.publication": ("bot.core", "bot.edge", "bot.lab"),
     "bot.measurement": ("bot.core", "bot.edge", "bot.engine", "bot.lab", "bot.publication", "runner.protocol"),
     "bot.experiment": (

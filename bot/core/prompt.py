@@ -118,8 +118,8 @@ def _task(strategy: Strategy, idea: str) -> str:
         parts.append(
             "A person asks for this idea. Make it into a proposal, the smallest that tests it; where it says too "
             "little, choose as an expert would. If it is too large for one change, propose the first part that can be "
-            "measured by itself and say in the hypothesis what would follow. If it cannot be done here, decline and say why.\n"
-            + fence("the idea", clipped(idea, IDEA_CHARACTERS))
+            "measured by itself and say in the hypothesis what would follow. If it cannot be done here, decline and "
+            "say why.\n" + fence("the idea", clipped(idea, IDEA_CHARACTERS))
         )
     else:
         parts.append("Nobody asked for a particular idea: propose the one you expect most of.")

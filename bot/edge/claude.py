@@ -8,11 +8,16 @@ the loop, and ours must be able to stop between any two answers and go on in ano
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.core import tools
+from bot.core.contract import Claude as Limits
+from bot.core.conversation import Turn, exchange, room, the_end
+from bot.core.desk import Desk
+from bot.core.draft import Draft
+from bot.core.model import ModelUse
 from bot.core.prices import Price
 from bot.core.prompt import Briefing
 from bot.core.text import line
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
     from anthropic.types.output_config_param import OutputConfigParam
 
 RETRIES = 3  # by the SDK, before an answer has begun
-BREAKS = 2  # of an answer that broke off in its middle, which the SDK does not repeat
 MAX_SILENCE_S = 300.0
+COUNT_S = 30.0
 CHARACTERS_PER_TOKEN = 2.0  # less than in any real text: the estimate where the provider does not count
 
 
@@ -36,7 +41,7 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What answers used, as the API bills them; `prompt` is all of the last request."""
+    """What answers used, as the API bills them."""
 
     input: int = 0
     output: int = 0
@@ -51,16 +56,21 @@ class Tokens:
             cache_write=self.cache_write + other.cache_write,
         )
 
-    @property
-    def all(self) -> int:
-        return self.input + self.output + self.cache_read + self.cache_write
-
-    def usd(self, price: Price) -> float:
-        return price.usd(
+    def use(self, model: str, price: Price) -> ModelUse:
+        """One answer's, with what it costs."""
+        return ModelUse(
+            model=model,
+            turns=1,
             input_tokens=self.input,
             output_tokens=self.output,
             cache_read_tokens=self.cache_read,
             cache_write_tokens=self.cache_write,
+            cost_usd=price.usd(
+                input_tokens=self.input,
+                output_tokens=self.output,
+                cache_read_tokens=self.cache_read,
+                cache_write_tokens=self.cache_write,
+            ),
         )
 
 
@@ -83,6 +93,7 @@ class Ask:
     briefing: Briefing
     exchanges: Sequence[tuple[str, str]]
     max_tokens: int = 0
+    attempts: int = 1  # how often an answer that broke off may be asked for again, less one: each is paid for
 
 
 class Claude:
@@ -96,18 +107,56 @@ class Claude:
         self._client = _client(via=via, api_key=api_key, base_url=base_url)
         self._counts = via is not Via.BEDROCK  # Bedrock does not offer it
 
+    def turn(
+        self,
+        *,
+        desk: Desk,
+        prompt: Briefing,
+        turns: Sequence[Turn],
+        limits: Limits,
+        granted_usd: float,
+        price: Price,
+    ) -> Turn:
+        """One answer and what its tools say; the end at once when a limit forbids another answer. Never raises for
+        what the model, the provider or the network does."""
+        exchanges = [(turn.content, turn.results) for turn in turns]
+        ask = Ask(model=limits.model, effort=limits.effort.value, briefing=prompt, exchanges=exchanges)
+        space = room(turns, limits=limits, granted_usd=granted_usd, price=price, prompt_tokens=self.prompt_tokens(ask))
+        if isinstance(space, str):
+            return the_end(turns, space)
+        started_s = time.monotonic()
+        reply = self.reply(replace(ask, max_tokens=space.max_tokens, attempts=space.attempts), limit_s=space.limit_s)
+        waited_s = time.monotonic() - started_s
+        use = reply.tokens.use(limits.model, price)
+        if reply.problem:
+            return the_end(turns, reply.problem, use=use, waited_s=waited_s)
+        edits = turns[-1].edits if turns else ()
+        return exchange(
+            Draft(desk=desk, edits=edits, author=limits.model, strategy=prompt.strategy),
+            content=reply.content,
+            stop_reason=reply.stop_reason,
+            turns=turns,
+            limits=limits,
+            use=use,
+            waited_s=waited_s,
+        )
+
     def prompt_tokens(self, ask: Ask) -> int:
         """How many tokens a request has: counted by the provider, estimated from above where it cannot be."""
         import anthropic
 
         if self._counts:
             try:
-                return self._client.messages.count_tokens(
-                    model=ask.model,
-                    system=cast(Any, _system(ask.briefing)),
-                    messages=_messages(ask),
-                    tools=cast(Any, tools.definitions()),
-                ).input_tokens
+                return (
+                    self._client.with_options(timeout=COUNT_S, max_retries=1)
+                    .messages.count_tokens(
+                        model=ask.model,
+                        system=cast("Any", _system(ask.briefing)),
+                        messages=_messages(ask),
+                        tools=cast("Any", tools.definitions()),
+                    )
+                    .input_tokens
+                )
             except anthropic.APIError:
                 pass
         return estimated_tokens(ask)
@@ -119,7 +168,7 @@ class Claude:
 
         deadline_s = time.monotonic() + limit_s
         spent = Tokens()
-        for attempt in range(BREAKS + 1):
+        for attempt in range(1, ask.attempts + 1):
             part: list[Message] = []
             try:
                 reply = self._stream(ask, deadline_s=deadline_s, part=part)
@@ -132,22 +181,24 @@ class Claude:
             except (anthropic.AnthropicError, HTTPError) as error:
                 broken = bool(part)  # it had begun: paid for, and worth asking again
                 spent = spent + (_tokens(part[-1].usage) if part else Tokens())
-                if not broken or attempt == BREAKS or time.monotonic() >= deadline_s:
+                if not broken or attempt == ask.attempts or time.monotonic() >= deadline_s:
                     return Reply(tokens=spent, problem=sentence(error))
         raise AssertionError("the loop returns")
 
     def _stream(self, ask: Ask, *, deadline_s: float, part: "list[Message]") -> Reply:
+        """`part` is left holding what has come of the answer, also when it breaks off."""
+        import anthropic
+
         left_s = max(1.0, deadline_s - time.monotonic())
-        output: OutputConfigParam = {} if ask.effort == "default" else cast(Any, {"effort": ask.effort})
+        effort = anthropic.omit if ask.effort == "default" else cast("OutputConfigParam", {"effort": ask.effort})
         client = self._client.with_options(timeout=min(MAX_SILENCE_S, max(1.0, left_s / (RETRIES + 1))))
         with client.messages.stream(
             model=ask.model,
             max_tokens=ask.max_tokens,
-            system=cast(Any, _system(ask.briefing)),
+            system=cast("Any", _system(ask.briefing)),
             messages=_messages(ask),
-            tools=cast(Any, tools.definitions()),
-            cache_control={"type": "ephemeral"},  # the end of the conversation so far, moving on with every answer
-            **({"output_config": output} if output else {}),
+            tools=cast("Any", tools.definitions()),
+            output_config=effort,
         ) as stream:
             for _ in stream:
                 part[:] = [stream.current_message_snapshot]
@@ -155,12 +206,12 @@ class Claude:
                     return Reply(tokens=_tokens(part[-1].usage), problem="the model took longer than it was given")
             message = stream.get_final_message()
         if message.stop_reason is None:
-            raise anthropic_broke_off(message)
+            raise anthropic.AnthropicError("the answer ended without a reason")
         blocks = [block.to_dict(mode="json") for block in message.content]
         for block in blocks:
             block.pop("parsed_output", None)
         return Reply(
-            content=json.dumps(blocks),
+            content=json.dumps(blocks, ensure_ascii=False).encode("utf-8", "replace").decode(),  # no lone surrogates
             stop_reason=message.stop_reason,
             tokens=_tokens(message.usage),
         )
@@ -186,19 +237,13 @@ def sentence(error: Exception) -> str:
             return f"the model's provider refused the request ({error.status_code}): {said or 'it does not say why'}"
         case anthropic.APIConnectionError():
             return "the model's provider cannot be reached: check the network and ask again later"
-    return f"the model's answer broke off {BREAKS + 1} times: ask again later"
+    return "the model's answer broke off: ask again later"
 
 
 def estimated_tokens(ask: Ask) -> int:
     """More than the request can have."""
     sent = ask.briefing.characters + len(json.dumps(tools.definitions()))
     return int((sent + sum(len(a) + len(b) for a, b in ask.exchanges)) / CHARACTERS_PER_TOKEN)
-
-
-def anthropic_broke_off(message: "Message") -> Exception:
-    import anthropic
-
-    return anthropic.AnthropicError(f"answer {message.id} ended without a reason")
 
 
 def _client(*, via: Via, api_key: str, base_url: str) -> "Anthropic":
@@ -226,15 +271,15 @@ def _system(briefing: Briefing) -> list[dict[str, Any]]:
 
 
 def _messages(ask: Ask) -> "list[MessageParam]":
-    """The briefing with a cache mark behind the code, which experiments on one main share, and behind everything."""
+    """The briefing, then the exchanges. Cache marks stand behind the code, which experiments on one main share, and
+    behind everything so far: the next request of the conversation reads it from there."""
     first: list[dict[str, Any]] = [{"type": "text", "text": text} for text in ask.briefing.parts]
     first[0]["cache_control"] = {"type": "ephemeral"}
-    if len(first) > 1:
-        first[-1]["cache_control"] = {"type": "ephemeral"}
     messages: list[dict[str, Any]] = [{"role": "user", "content": first}]
     for answer, results in ask.exchanges:
         messages.append({"role": "assistant", "content": json.loads(answer)})
         messages.append({"role": "user", "content": json.loads(results)})
+    messages[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
     return cast("list[MessageParam]", messages)
 
 
