@@ -6,8 +6,9 @@ from bot.core.changes import Changes, changes
 from bot.core.command import GRAMMAR, Thread
 from bot.core.curve import curve
 from bot.core.figures import LiveRun, Terms, bound, estimate_of, figures, live_table, log, runs_table, sha, unit
-from bot.core.model import Action, Estimate, Experiment, Kind, Proposal, Side, State
+from bot.core.model import Action, Estimate, Experiment, Kind, ModelUse, Proposal, Side, State
 from bot.core.outcome import evidence, number, outcome, places
+from bot.core.prices import AS_OF
 from bot.core.text import clipped, code, duration, joined, line, marker, neutral, plain, wrapped
 
 __all__ = ["LiveRun", "Terms", "check", "comment", "commit_message", "contract_problems", "pull_body", "pull_title"]
@@ -53,6 +54,8 @@ def pull_body(experiment: Experiment, *, terms: Terms) -> str:
     sections = [
         marker(experiment.id),
         neutral(proposal.hypothesis, 3000),
+        f"**Mechanism:** {neutral(proposal.mechanism, 3000)}" if proposal.mechanism.strip() else "",
+        neutral(proposal.strategy, 500),
         "### What changes",
         _constants(found),
         _files(found),
@@ -222,8 +225,13 @@ def _expected(proposal: Proposal, terms: Terms) -> str:
     if proposal.expected_gain is None:
         return f"Better {code(terms.metric.name, 60)}; {author} makes no guess by how much."
     gain = f"{proposal.expected_gain:.4g}".replace("-", "−")
+    between = ""
+    if proposal.expected_low is not None and proposal.expected_high is not None:
+        low, high = (f"{value:.4g}".replace("-", "−") for value in (proposal.expected_low, proposal.expected_high))
+        between = f" (likely {low} to {high})"
     return (
-        f"{code(terms.metric.name, 60)} better by {gain}{unit(terms.metric)}: a guess by {author}, not a measurement."
+        f"{code(terms.metric.name, 60)} better by {gain}{between}{unit(terms.metric)}: a guess by {author}, not a "
+        "measurement."
     )
 
 
@@ -262,4 +270,14 @@ def _asked(experiment: Experiment) -> str:
     asked = f"Asked for by {code(origin.requested_by, 60)}{where}"
     idea = f": “{neutral(origin.idea, 500)}”" if origin.idea.strip() else ""
     author = f" Proposed by {code(proposal.proposed_by, 60)} for ${proposal.model_cost_usd:.2f}." if proposal else ""
-    return f"{asked}{idea}.{author} Experiment {code(experiment.id, 80)}."
+    return f"{asked}{idea}.{author}{_model_use(experiment.model_use)} Experiment {code(experiment.id, 80)}."
+
+
+def _model_use(use: ModelUse | None) -> str:
+    if use is None or not use.turns:
+        return ""
+    cached = use.cache_read_tokens / use.prompt_tokens if use.prompt_tokens else 0.0
+    return (
+        f" The model read {use.prompt_tokens:,} tokens ({cached:.0%} from its cache) and wrote "
+        f"{use.output_tokens:,} in {use.turns} answers; dollars by the list of {AS_OF} or the contract's own prices."
+    )

@@ -71,6 +71,15 @@ class StandIn:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
+    def forget(self) -> None:
+        """As if nobody had asked anything yet."""
+        with self._lock:
+            self.script, self.attempts = [], 0
+            self.requests.clear()
+            self.complaints.clear()
+            self.headers.clear()
+            self._cached.clear()
+
     def next(self, request: dict[str, Any]) -> Say | Fail:
         with self._lock:
             self.attempts += 1

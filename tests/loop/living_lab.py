@@ -47,8 +47,8 @@ def eventually(look: Callable[[], T | None], what: str, *, patience_s: float = P
 class Bot:
     """`nightlab serve` as a process that can be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path, hub: Hub, app: InstalledApp) -> None:
-        self.folder, self._hub, self._app = folder, hub, app
+    def __init__(self, folder: Path, hub: Hub, app: InstalledApp, more: dict[str, str]) -> None:
+        self.folder, self._hub, self._app, self._more = folder, hub, app, more
         self.url = ""
         for name in ("home", "t"):
             (folder / name).mkdir(parents=True)
@@ -72,6 +72,7 @@ class Bot:
             "NIGHTLAB_SLOTS": "2",
             "NIGHTLAB_WRITE_SPACING_MS": "0",
             "NIGHTLAB_PROGRESS_S": "1",
+            **self._more,
         }
 
     @property
@@ -304,15 +305,15 @@ def _first_line(body: str) -> str:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Lab]:
-    """A lab whose bot runs."""
+def opened(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[Lab]:
+    """A lab whose bot runs, with these variables besides those that every bot needs."""
     with Hub(folder / "hub") as hub:
         tokens = {}
         for login in ("ada", "eve"):
             hub.create_user(login, name=login.title())
             tokens[login] = hub.create_token(login)
         app = hub.create_app("ada", "nightlab", account="ada", webhook_secret=SECRET)
-        bot = Bot(folder / "bot", hub, app)
+        bot = Bot(folder / "bot", hub, app, environment or {})
         bot.start()
         try:
             yield Lab(folder=folder, hub=hub, bot=bot, tokens=tokens)
