@@ -1,4 +1,4 @@
-"""The command line: nightlab demo | serve | log | check."""
+"""The command line: nightlab demo | serve | log | check | propose."""
 
 import argparse
 import os
@@ -31,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     log.add_argument("--svg", type=Path, metavar="FILE", help="write the chart as SVG too")
     check = commands.add_parser("check", help="read a contract and say what is wrong with it")
     check.add_argument("contract", type=Path, nargs="?", default=Path(".github/nightlab.yml"))
+    propose = commands.add_parser("propose", help="in a clone: the prompt, its cost and the diff of a proposal")
+    propose.add_argument("repository", type=Path, nargs="?", default=Path(), help="a clone (default: this folder)")
+    propose.add_argument("--dry-run", action="store_true", required=True, help="open nothing: the bot does that")
+    propose.add_argument("--idea", default="", help="what `/experiment` would be given")
+    propose.add_argument("--prompt-only", action="store_true", help="do not ask the model, which costs money")
     options = parser.parse_args(arguments)
     if options.command == "demo":
         from bot.demo import demo as run_demo  # the parts that only this command needs stay unloaded otherwise
@@ -48,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         from bot.log import log as show_log
 
         return show_log(options.repository, revision=options.revision, svg=options.svg)
+    if options.command == "propose":
+        from bot.rehearsal import rehearse
+
+        return rehearse(options.repository, idea=options.idea, prompt_only=options.prompt_only)
     return _check(options.contract)
 
 

@@ -42,6 +42,7 @@ LAYERS = {
         "bot.web",
     ),
     "bot.log": ("bot.core",),
+    "bot.rehearsal": ("bot.core", "bot.edge"),
     "bot.demo": ("bot", "runner.protocol"),
     "bot.cli": ("bot",),
     "runner.protocol": (),
