@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from living_lab import Lab, Target, eventually
-from quick_task import BETTER, CONTRACT
+from quick_task import BETTER, CONTRACT, TRAIN
 from stand_in import KEY, Fail, Say, StandIn
 
 CLAUDE = CONTRACT + "proposer: claude\n"
@@ -48,10 +48,7 @@ def test_claude_proposes_and_the_numbers_merge_it(lab: Lab, api: StandIn) -> Non
 
 
 def test_no_secret_leaves_the_bot(lab: Lab, api: StandIn) -> None:
-    target = lab.repository(
-        contract=CLAUDE,
-        train=(lab.folder / "none" and _spying_train()),
-    )
+    target = lab.repository(contract=CLAUDE, train=_spying_train())
     api.script = whole()
     target.row(target.experiment("try a higher learning rate"))
     assert KEY not in json.dumps(api.requests)
@@ -63,14 +60,12 @@ def test_no_secret_leaves_the_bot(lab: Lab, api: StandIn) -> None:
 
 
 def _spying_train() -> str:
-    from quick_task import TRAIN
-
     return TRAIN.replace(
         'print(f"step', 'print("KEYS:", [n for n in os.environ if "ANTHROPIC" in n or "KEY" in n])\n    print(f"step', 1
     )
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_of_a_conversation(lab: Lab, api: StandIn, at: int) -> None:
     """While the answer is on its way: it is asked for again, and everything is there and paid for once."""
     target = lab.repository(contract=CLAUDE)
@@ -105,6 +100,7 @@ def test_a_provider_that_is_down_is_told_in_one_sentence(lab: Lab, api: StandIn)
     assert "overloaded or down, also after 3 more tries: ask again later" in target.replies(1)[0]
 
 
+@pytest.mark.slow
 def test_the_budget_of_a_day_stops_before_it_is_passed(lab: Lab, api: StandIn) -> None:
     terms = CLAUDE + "limits: {usd_per_day: 0.5}\nclaude: {usd: 0.4}\n"
     target = lab.repository(contract=terms)
@@ -121,6 +117,7 @@ def _spent(target: Target, identity: str) -> float:
     return float(target.row(identity)["model_cost_usd"])
 
 
+@pytest.mark.slow
 def test_mixed_takes_turns_and_the_ledger_knows_who_found_what(lab: Lab, api: StandIn) -> None:
     target = lab.repository(contract=CONTRACT + "proposer: mixed\n")
     api.script = whole()
@@ -136,13 +133,15 @@ def test_mixed_takes_turns_and_the_ledger_knows_who_found_what(lab: Lab, api: St
     assert sorted(row["proposed_by"] for row in rows) == ["claude-opus-5-5", "tuner"]
 
 
+@pytest.mark.slow
 def test_mixed_leaves_constants_to_the_tuner_and_falls_back_to_it(lab: Lab, api: StandIn) -> None:
     target = lab.repository(contract=CONTRACT + "proposer: mixed\n")
     row = target.row(target.experiment(BETTER))
     assert row["proposed_by"] == "tuner"
     assert api.attempts == 0
     api.script = [Fail(529, "overloaded_error", {"retry-after": "0"})] * 8
-    target.ask("/campaign start n=1")
-    eventually(lambda: "Campaign ended" in target.replies(2)[0], "the campaign's end")
-    assert target.pull().title
+    issue = target.ada.create_issue(title="A campaign")
+    target.ask("/campaign start n=1", number=issue.number)
+    eventually(lambda: "Campaign ended" in target.replies(issue.number)[0], "the campaign's end")
+    assert "Proposed by `tuner`" in target.pull().body
     assert api.attempts == 4
