@@ -2,6 +2,8 @@
 
 import ast
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -11,6 +13,9 @@ from bot.core.memory import reference, result
 from bot.core.model import Edit, LedgerRow, State
 from bot.core.scope import EditProblem, apply_edits
 from bot.core.text import line
+
+_NAME = re.compile(r"\b[A-Za-z_]\w*")
+_COMMENT = re.compile(r"#.*")
 
 SAME_STEP = 0.05  # two values this near, as a part of the step from the old value, are one value
 NEAR_STEP = 0.25  # and up to here, when the measured effect changes by less than its standard error between them
@@ -24,25 +29,40 @@ def earlier_attempt(
     `files` are today's texts. An attempt that was never measured to its end may be made again.
     """
     mine = _programs(files, edits)
+    names = _names(_after(files, edits))
     change = read_change(edits)
     for row in reversed(history):
         if row.state is State.ABANDONED or not row.edits:
             continue
+        theirs = read_change(row.edits)
         said = f"{reference(row)}, {row.state.value}, {result(row)}: “{line(row.title, 80)}”"
-        if mine and mine == _programs(files, row.edits):
+        if change.only_constants and theirs.only_constants:  # told apart by their values, without parsing a file
+            if _near(change, theirs, row):
+                return f"these constants differ from {said} by less than a measurement can tell; propose something else"
+        elif mine and mine == _programs(files, row.edits, names=names):
             return f"this makes the same program as {said}; propose something else"
-        if _near(change, read_change(row.edits), row):
-            return f"these constants differ from {said} by less than a measurement can tell; propose something else"
-    if in_flight and (mine and mine in (_programs(files, [edit]) for edit in in_flight)):
+    if mine and any(mine == _programs(files, [edit], names=names) for edit in in_flight):
         return "another experiment measures the same change right now; propose something else"
     return ""
 
 
-def _programs(files: Mapping[str, str], edits: Sequence[Edit]) -> tuple[tuple[str, str], ...]:
-    """(path, fingerprint) of every file that these edits change when made on `files`; empty when they do not fit."""
-    touched = {edit.path: files[edit.path] for edit in edits if edit.path in files}
-    after = apply_edits(touched, edits)
-    if isinstance(after, EditProblem):
+def _after(files: Mapping[str, str], edits: Sequence[Edit]) -> Mapping[str, str]:
+    """Every file that these edits change when made on `files`; empty when they do not fit."""
+    after = apply_edits({edit.path: files[edit.path] for edit in edits if edit.path in files}, edits)
+    return {} if isinstance(after, EditProblem) else after
+
+
+def _names(after: Mapping[str, str]) -> Mapping[str, Counter[str]]:
+    """How often each name occurs outside comments: cheap, and equal for equal programs."""
+    return {path: Counter(_NAME.findall(_COMMENT.sub("", text))) for path, text in after.items()}
+
+
+def _programs(
+    files: Mapping[str, str], edits: Sequence[Edit], *, names: Mapping[str, Counter[str]] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """(path, fingerprint) of every changed file; empty when the edits do not fit, or cannot lead to these names."""
+    after = _after(files, edits)
+    if names is not None and _names(after) != names:
         return ()
     return tuple(sorted((path, _fingerprint(text, path.endswith(".py"))) for path, text in after.items()))
 

@@ -6,10 +6,11 @@ silence; the proposer can ask for it by name.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 from bot.core.constants import UnparsableError, find_constants
-from bot.core.edits import read_change, render
+from bot.core.edits import Change, read_change, render
 from bot.core.model import Edit, LedgerRow, State
 from bot.core.priors import is_protected
 from bot.core.text import clipped, line
@@ -41,6 +42,15 @@ class Yield:
         return self.gain / self.gpu_h if self.gpu_h > 0 else None
 
 
+@lru_cache(maxsize=4096)
+def _change_of(edits: tuple[Edit, ...]) -> Change:
+    return read_change(edits)
+
+
+def _change(edits: Sequence[Edit]) -> Change:
+    return _change_of(tuple(edits))
+
+
 def yields(history: Iterable[LedgerRow]) -> list[Yield]:
     """One for the tuner and one for each model, in the order of their names; attempts never measured do not count."""
     rows: dict[str, list[LedgerRow]] = {}
@@ -61,7 +71,7 @@ def yields(history: Iterable[LedgerRow]) -> list[Yield]:
 
 def theme(edits: Sequence[Edit]) -> str:
     """What an attempt is about: the constants it changed and nothing else, or the files it rewrote."""
-    change = read_change(edits)
+    change = _change(edits)
     if change.only_constants:
         return ", ".join(sorted(change.after))
     return "code of " + ", ".join(sorted({edit.path for edit in edits})) if edits else "nothing"
@@ -69,7 +79,7 @@ def theme(edits: Sequence[Edit]) -> str:
 
 def values(edits: Sequence[Edit]) -> str:
     """`LR 0.3 -> 0.45` for every constant that changed."""
-    change = read_change(edits)
+    change = _change(edits)
     return ", ".join(
         f"{name} {render(value=change.before[name], like='')} -> {render(value=change.after[name], like='')}"
         for name in sorted(change.after)
@@ -83,7 +93,7 @@ def reference(row: LedgerRow) -> str:
 
 def one_line(row: LedgerRow) -> str:
     """An attempt with what came of it."""
-    what = values(row.edits) if read_change(row.edits).only_constants else line(row.title, 90)
+    what = values(row.edits) if _change(row.edits).only_constants else line(row.title, 90)
     return clipped(f"- {reference(row)} {row.state.value}: {what or line(row.title, 90)}; {result(row)}", _LINE)
 
 
@@ -184,7 +194,7 @@ def _theme_line(name: str, rows: Sequence[LedgerRow]) -> str:
 
 
 def _attempt(row: LedgerRow) -> str:
-    change = read_change(row.edits)
+    change = _change(row.edits)
     gain = "broke" if row.gain is None else f"{row.gain:+.3g}"
     if change.only_constants and len(change.after) == 1:
         ((name, value),) = change.after.items()
@@ -197,7 +207,7 @@ def _crashes(history: Sequence[LedgerRow]) -> list[str]:
 
 
 def _untried(history: Sequence[LedgerRow], sources: Mapping[str, str], preset: str) -> list[str]:
-    touched = {name for row in history for name in read_change(row.edits).after}
+    touched = {name for row in history for name in _change(row.edits).after}
     lines = []
     for path, source in sorted(sources.items()):
         if not path.endswith(".py"):

@@ -6,10 +6,12 @@ the loop, and ours must be able to stop between any two answers and go on in ano
 """
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.core import tools
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from anthropic.types import Message, MessageParam, Usage
     from anthropic.types.output_config_param import OutputConfigParam
 
+log = logging.getLogger("nightlab")
 RETRIES = 3  # by the SDK, before an answer has begun
 MAX_SILENCE_S = 300.0
 COUNT_S = 30.0
@@ -183,6 +186,11 @@ class Claude:
                 spent = spent + (_tokens(part[-1].usage) if part else Tokens())
                 if not broken or attempt == ask.attempts or time.monotonic() >= deadline_s:
                     return Reply(tokens=spent, problem=sentence(error))
+            except Exception as error:  # a cloud's own library: no credentials, no region, no such project
+                log.exception("asking the model failed")
+                return Reply(
+                    tokens=spent, problem=f"asking the model failed: {type(error).__name__}; the log says more"
+                )
         raise AssertionError("the loop returns")
 
     def _stream(self, ask: Ask, *, deadline_s: float, part: "list[Message]") -> Reply:
@@ -249,6 +257,9 @@ def estimated_tokens(ask: Ask) -> int:
 def _client(*, via: Via, api_key: str, base_url: str) -> "Anthropic":
     import anthropic
 
+    needs = {Via.BEDROCK: "boto3", Via.VERTEX: "google.auth"}.get(via)
+    if needs and not _installed(needs):
+        raise ValueError(f"Claude via {via.value} cannot be used: pip install 'anthropic[{via.value}]'")
     try:
         if via is Via.BEDROCK:
             return cast("Anthropic", anthropic.AnthropicBedrock(base_url=base_url or None, max_retries=RETRIES))
@@ -261,6 +272,13 @@ def _client(*, via: Via, api_key: str, base_url: str) -> "Anthropic":
     return anthropic.Anthropic(
         api_key=api_key, base_url=base_url or "https://api.anthropic.com", max_retries=RETRIES, open_telemetry=False
     )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False
 
 
 def _system(briefing: Briefing) -> list[dict[str, Any]]:
