@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from report_examples import (
     ABANDONED,
     ATTACK,
+    BY_CLAUDE,
     CRASHED,
     DIFF,
     ESTIMATE,
@@ -85,7 +86,12 @@ def test_comment_with_runs_under_way() -> None:
 
 @pytest.mark.parametrize(
     ("experiment", "name"),
-    [(PROPOSED, "pull.md"), (SIMPLER, "pull_simplify.md"), (hostile(ATTACK), "pull_hostile.md")],
+    [
+        (PROPOSED, "pull.md"),
+        (BY_CLAUDE, "pull_by_claude.md"),
+        (SIMPLER, "pull_simplify.md"),
+        (hostile(ATTACK), "pull_hostile.md"),
+    ],
 )
 def test_pull_body(experiment: Experiment, name: str) -> None:
     assert_golden(pull_body(experiment, terms=TERMS), name)
