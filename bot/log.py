@@ -27,20 +27,18 @@ def log(repository: Path, *, revision: str, svg: Path | None, console: Console |
     if not landings:
         out.print(f"No merge of Nightlab's in the history of {revision}.", markup=False)
         return 0
-    table = Table("merged", "", box=None)
-    table.add_column("what", ratio=1)
-    for heading in (landings[-1].metric_name, "gain", "E", "runs"):
-        table.add_column(heading, no_wrap=True)
+    table = Table(box=None)
+    for heading in ("merged", "", "what", landings[-1].metric_name, "gain", "E"):
+        table.add_column(heading, no_wrap=heading != "what")
     for landing in landings:
         decimals = places(landing.standard_error)
         table.add_row(
             landing.landed_utc[:10],
             f"#{landing.pull_number}" if landing.pull_number else landing.sha[:10],
             landing.title,
-            f"{number(landing.before, decimals)} → {number(landing.after, decimals)}",
+            number(landing.after, decimals),
             f"{number(landing.gain, decimals, signed=True)} ± {number(landing.standard_error, decimals)}",
             f"{landing.evalue:.3g}",
-            str(landing.n),
         )
     out.print(table)
     # Which way is better is not written in a commit, but shows in any of them: a gain is positive when better.
