@@ -6,6 +6,7 @@ trusted code such as the shipped task on one's own machine, and nothing that may
 """
 
 import os
+import platform
 import resource
 import select
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runner.descendants import (
@@ -24,29 +26,40 @@ from runner.descendants import (
     starting,
     sweep,
 )
-from runner.sandbox import MAX_PROCESSES, Cause, Exit, Limits, Process
+from runner.sandbox import MAX_FILES, MAX_PROCESSES, Cause, Exit, Folders, Limits
+from runner.transcript import Printed
 
-TAIL_BYTES = 32_768
-LINE_BYTES = 4_096
-MAX_FILES = 10_000
 TICK_S = 0.1
 _MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 
 
 class BareSandbox:
     """See the module's docstring for what it does not protect from."""
 
-    def start(
-        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], readable: tuple[Path, ...], limits: Limits
-    ) -> Process:
-        del readable  # a plain process sees everything
-        adopt_orphans()
-        with starting:
-            return _BareProcess(argv, cwd=cwd, env=env, limits=limits)
+    python = sys.executable
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return installed()
+
+    def start(self, argv: Sequence[str], *, folders: Folders, env: Mapping[str, str], limits: Limits) -> "BareProcess":
+        inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return BareProcess(argv, folders=folders, env=inherited | dict(env), limits=limits)
 
 
-class _BareProcess:
-    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], limits: Limits) -> None:
+class BareProcess:
+    """A child of this process in a session of its own. `descriptors` are left open for it."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        folders: Folders,
+        env: Mapping[str, str],
+        limits: Limits,
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
         def bound() -> None:
             die_with_parent()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -54,29 +67,34 @@ class _BareProcess:
 
         self._limits = limits
         self._exit: Exit | None = None
-        self._tail = b""
-        self._line = b""
+        self._printed = Printed()
+        self._writable = (folders.scratch, folders.output)
         self._peak_mib = 0.0
         self._next_check_s = 0.0
         self._cpu_before_s = children_cpu_s()
+        asked_s = time.monotonic()
+        adopt_orphans()
+        with starting:
+            self._popen = subprocess.Popen(
+                list(argv),
+                cwd=folders.work,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=descriptors,
+                preexec_fn=bound,  # only system calls, and the other thread of this process holds no lock
+            )
         self._started_s = time.monotonic()
-        self._popen = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=bound,  # only system calls, and the other thread of this process holds no lock
-        )
+        self._start_s = self._started_s - asked_s
         assert self._popen.stdout is not None  # noqa: S101 - for the type checker
         self._output = self._popen.stdout
         os.set_blocking(self._output.fileno(), False)
 
     @property
     def tail(self) -> str:
-        return self._tail.decode(errors="replace")
+        return self._printed.tail
 
     def poll(self, *, timeout_s: float = 0.0, on_line: Callable[[str], None] | None = None) -> Exit | None:
         if self._exit is not None:
@@ -98,6 +116,9 @@ class _BareProcess:
             if time.monotonic() >= until_s:
                 return None
 
+    def collect(self) -> None:
+        """It wrote to the folder itself."""
+
     def kill(self) -> Exit:
         return self._exit or self._finish(Cause.KILLED, None)
 
@@ -112,11 +133,7 @@ class _BareProcess:
                 return True
             if not data:
                 return False
-            self._tail = (self._tail + data)[-TAIL_BYTES:]
-            *lines, self._line = (self._line + data)[-LINE_BYTES:].split(b"\n")  # of a flood, only its end is looked at
-            if on_line is not None:
-                for line in lines:
-                    on_line(line.decode(errors="replace"))
+            self._printed.add(data, on_line)
         return True
 
     def _check(self) -> Cause | None:
@@ -127,7 +144,7 @@ class _BareProcess:
             return None
         pids = descendants(os.getpid())
         self._peak_mib = max(self._peak_mib, memory_mib(pids, self._limits.memory_mib))
-        full = _is_over(self._limits.writable, self._limits.output_mib)
+        full = _is_over(self._writable, self._limits.output_mib)
         self._next_check_s = time.monotonic() + max(TICK_S, 10 * (time.monotonic() - now_s))
         if len(pids) > MAX_PROCESSES:
             return Cause.TOO_MANY_PROCESSES
@@ -144,11 +161,21 @@ class _BareProcess:
         self._exit = Exit(
             cause=cause,
             code=self._popen.returncode,
+            start_s=self._start_s,
             wall_s=wall_s,
             cpu_s=children_cpu_s() - self._cpu_before_s,
             peak_memory_mib=self._peak_mib,
         )
         return self._exit
+
+
+def installed() -> dict[str, str]:
+    """The versions here that a number depends on."""
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = "none"
+    return {"torch": torch_version, "python": platform.python_version()}
 
 
 def _is_over(folders: tuple[Path, ...], limit_mib: int) -> bool:

@@ -1,13 +1,11 @@
 """One run, in order: build the tree, prepare the data, train, predict, audit, score. See docs/task.md."""
 
 import os
-import platform
 import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ from runner.corpus import Corpus, PrepareError, digest, prepared
 from runner.exchange import Listener, WorkerLostError
 from runner.protocol import Phase, Progress, Request, Run, Status
 from runner.record import Record, blank
-from runner.sandbox import UnknownSandboxError, sandbox
+from runner.sandbox import Sandbox, sandbox
 from runner.score import (
     SCORE_VERSION,
     RejectedError,
@@ -54,7 +52,7 @@ def measure(request: Request, report: Report) -> Run:
         return record.ended(error.status, error.reason)
     except (TreeError, ArtefactError, RejectedError) as error:
         return record.ended(Status.INVALID, str(error))
-    except (GitError, PrepareError, DiskError, UnknownSandboxError, OSError) as error:
+    except (GitError, PrepareError, DiskError, OSError) as error:
         return record.ended(Status.INFRASTRUCTURE, str(error))
     return record.ended(Status.OK, "")
 
@@ -62,19 +60,20 @@ def measure(request: Request, report: Report) -> Run:
 def _measure(request: Request, report: Report, record: Record, folder: Path) -> None:
     task, cache_dir = request.task, Path(request.cache_dir)
     report(Progress(phase=Phase.BUILD))
-    box = sandbox(request.sandbox)
+    box = sandbox(request.sandbox, run_dir=folder, has_gpu=task.preset == "gpu")
+    record.run = replace(record.run, sandbox=request.sandbox)
     checkout = Checkout(source=request.source, cache_dir=cache_dir, run_dir=folder)
     record.run = replace(record.run, tree_sha=checkout.tree_sha)
     script = checkout.fixed_file(os.path.normpath(f"{task.directory}/prepare.py"))
     data = prepared(script=script, preset=task.preset, cache_dir=cache_dir)
-    record.run = replace(record.run, environment_digest=_environment_digest(data))
+    record.run = replace(record.run, environment_digest=_environment_digest(data, box))
     validation = Validation.load(data.validation)
     candidate = Candidate(request=request, box=box, folder=folder, task_dir=checkout.folder / task.directory, data=data)
 
     report(Progress(phase=Phase.TRAIN))
-    with record.timed(Phase.TRAIN):
-        _train(candidate, record, report)
-    artefact = frozen(candidate.out_dir, limit_mib=task.output_mib)
+    _train(candidate, record, report)
+    with record.timed(Phase.FREEZE):
+        artefact = frozen(candidate.out_dir, limit_mib=task.output_mib)
     record.run = replace(record.run, artefact_sha256=artefact.sha256, artefact_mib=artefact.size_mib)
 
     count, length = validation.inputs.shape
@@ -135,15 +134,20 @@ def _train(candidate: Candidate, record: Record, report: Report) -> None:
         left_s = (now_s - started_s) * (1 / fraction - 1) + EVALUATION_GUESS_S if fraction else None
         report(Progress(phase=Phase.TRAIN, fraction=fraction, step=step, loss=loss, eta_s=left_s))
 
-    process = candidate.start("train", ["train.py"], env=env, readable=(candidate.data.train,), wall_s=wall_s)
+    process = candidate.start(
+        "train", ["train.py"], env=env, readable=(candidate.data.train,), wall_s=wall_s, trains=True
+    )
     try:
         while (ended := process.poll(timeout_s=1.0, on_line=on_line)) is None:
             pass
+        record.note(ended, process.tail)
+        record.clock_s[Phase.TRAIN] = ended.wall_s
+        record.run = replace(record.run, train_cpu_s=ended.cpu_s)
+        candidate.require_success(ended, "train.py", process.tail, wall_s)
+        with record.timed(Phase.FREEZE):
+            process.collect()
     finally:
         process.kill()
-    record.note(ended, process.tail)
-    record.run = replace(record.run, train_cpu_s=ended.cpu_s)
-    candidate.require_success(ended, "train.py", process.tail, wall_s)
 
 
 def _answers(
@@ -158,7 +162,7 @@ def _answers(
         phase,
         [worker.__file__, str(candidate.task_dir), str(candidate.out_dir), str(address), device],
         env={},
-        readable=(candidate.out_dir, address, Path(worker.__file__)),
+        readable=(address, Path(worker.__file__)),
         wall_s=wall_s,
     )
     try:
@@ -177,19 +181,14 @@ def _answers(
         record.note(process.kill(), process.tail)
 
 
-def _environment_digest(data: Corpus) -> str:
+def _environment_digest(data: Corpus, box: Sandbox) -> str:
     """What, besides code and hardware, a result depends on; runs compare only within one."""
-    try:
-        torch_version = version("torch")
-    except PackageNotFoundError:
-        torch_version = "none"
     return digest(
         {
             "corpus": data.meta.corpus_sha256,
             "tokenizer": data.meta.tokenizer_sha256,
             "prepare": data.prepare_sha256,
             "score": str(SCORE_VERSION),
-            "torch": torch_version,
-            "python": platform.python_version(),
+            **box.environment,
         }
     )

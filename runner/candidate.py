@@ -1,20 +1,18 @@
 """The candidate's processes: what they get to see, and what their end means."""
 
-import os
 import re
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.cache import require_space
 from runner.corpus import Corpus
 from runner.protocol import Request, Status
-from runner.sandbox import MAX_PROCESSES, Cause, Exit, Limits, Process, Sandbox
+from runner.sandbox import Cause, Exit, Folders, Limits, Process, Sandbox
 from runner.transcript import exception_line
 
 _OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory")
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+_DISK_FULL = re.compile(r"\[Errno (28|122)\]|No space left on device|Disk quota exceeded")
 
 
 class FailedError(Exception):
@@ -44,7 +42,14 @@ class Candidate:
         return self.folder / "out"
 
     def start(
-        self, name: str, argv: list[str], *, env: dict[str, str], readable: tuple[Path, ...], wall_s: float
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        env: dict[str, str],
+        readable: tuple[Path, ...],
+        wall_s: float,
+        trains: bool = False,
     ) -> Process:
         """Each process gets a temporary folder of its own, so that none finds what another left."""
         home, task = self.folder / f"{name}-home", self.request.task
@@ -59,18 +64,17 @@ class Candidate:
         }
         if task.preset == "cpu":  # one thread: repeatable, and two runs at once do not disturb each other
             fixed |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        inherited = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         return self.box.start(
-            [sys.executable, "-s", "-B", *argv],
-            cwd=self.task_dir,
-            env=inherited | fixed | env,
-            readable=(self.folder / "tree", *readable),
-            limits=Limits(
-                wall_s=wall_s,
-                memory_mib=task.memory_mib,
-                output_mib=task.output_mib,
-                writable=(self.out_dir, home),
+            [self.box.python, "-s", "-B", *argv],
+            folders=Folders(
+                work=self.task_dir,
+                readable=(self.folder / "tree", *readable),
+                scratch=home,
+                output=self.out_dir,
+                fills_output=trains,
             ),
+            env=fixed | env,
+            limits=Limits(wall_s=wall_s, memory_mib=task.memory_mib, output_mib=task.output_mib),
         )
 
     def require_success(self, ended: Exit, who: str, log: str, wall_s: float) -> None:
@@ -82,11 +86,12 @@ class Candidate:
             raise FailedError(Status.TIMED_OUT, f"{who} was not done after {wall_s:g} s")
         if ended.cause is Cause.OUT_OF_MEMORY or (ended.code and _OUT_OF_MEMORY.search(last)):
             raise FailedError(Status.OUT_OF_MEMORY, f"{who} needed more memory than its {task.memory_mib} MiB")
-        if ended.cause is Cause.OUTPUT_FULL:
+        if ended.cause is Cause.OUTPUT_FULL or (ended.code and _DISK_FULL.search(last)):
             raise FailedError(Status.INVALID, f"{who} wrote more than {task.output_mib} MiB or too many files")
         if ended.cause is Cause.TOO_MANY_PROCESSES:
-            raise FailedError(Status.CRASHED, f"{who} started more than {MAX_PROCESSES} processes")
-        if ended.code < 0:
-            raise FailedError(Status.CRASHED, f"{who} was ended by {signal.Signals(-ended.code).name}")
+            raise FailedError(Status.CRASHED, f"{who} started too many processes")
+        number = -ended.code if ended.code < 0 else ended.code - 128
+        if number in signal.valid_signals():
+            raise FailedError(Status.CRASHED, f"{who} was ended by {signal.Signals(number).name}")
         if ended.code:
             raise FailedError(Status.CRASHED, f"{who} failed: {last or f'exit code {ended.code}'}")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+_spared: set[int] = set()
 starting = threading.Lock()  # to hold while starting a process; the thread that ends this one takes it for good
 
 
@@ -42,12 +43,17 @@ def exit_when_closed(stdin: int) -> None:
     threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
+def spare(pid: int) -> None:
+    """Leaves this child alone when everything below this process is ended."""
+    _spared.add(pid)
+
+
 def sweep(group: int | None) -> None:
     """SIGKILLs process group `group` and every descendant of this process, and reaps them."""
     if group is not None:
         _signal(-group, signal.SIGKILL)
     deadline_s = time.monotonic() + 10
-    while pids := descendants(os.getpid()):
+    while pids := [pid for pid in descendants(os.getpid()) if pid not in _spared]:
         for pid in pids:
             _signal(pid, signal.SIGSTOP)  # first, so that a fork bomb cannot outrun the second loop
         for pid in pids:

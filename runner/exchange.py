@@ -29,6 +29,7 @@ class Listener:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
+        path.chmod(0o666)  # in a folder of our own; inside a container it is another user who connects
         self._socket.listen(1)
 
     def accept(self, process: Process) -> "Exchange":

@@ -31,6 +31,7 @@ class Phase(StrEnum):
     QUEUED = "queued"
     BUILD = "build"  # check out the tree, prepare the data
     TRAIN = "train"
+    FREEZE = "freeze"  # stop everything, take the output out, hash it
     PREDICT = "predict"
     AUDIT = "audit"
     SCORE = "score"
@@ -115,10 +116,13 @@ class Run:
     audit_max_gap: float  # largest difference between the two workers' log-probabilities, nats
     curve: tuple[tuple[int, float], ...] = ()  # (step, claimed training loss in nats), at most 60 points
     log_tail: str = ""  # sanitised, at most 4000 characters
+    sandbox: str = ""  # what it ran in: "docker", "bubblewrap" or "subprocess"
+    freeze_s: float = 0.0  # wall seconds between the end of training and the hash of what it left
+    start_s: float = 0.0  # wall seconds until its processes could run; the training's is part of overhead_s
 
     @property
     def wall_s(self) -> float:
-        return self.train_s + self.predict_s + self.audit_s + self.score_s + self.overhead_s
+        return self.train_s + self.freeze_s + self.predict_s + self.audit_s + self.score_s + self.overhead_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

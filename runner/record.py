@@ -12,7 +12,7 @@ from runner.transcript import sanitised
 
 CURVE_POINTS = 60
 REASON_CHARACTERS = 600
-_TIMED = (Phase.TRAIN, Phase.PREDICT, Phase.AUDIT, Phase.SCORE)
+_TIMED = (Phase.TRAIN, Phase.FREEZE, Phase.PREDICT, Phase.AUDIT, Phase.SCORE)
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Record:
         self.run = replace(
             self.run,
             total_cpu_s=self.run.total_cpu_s + exit_.cpu_s,
+            start_s=self.run.start_s + exit_.start_s,
             peak_memory_mib=max(self.run.peak_memory_mib, exit_.peak_memory_mib),
         )
 
@@ -47,7 +48,7 @@ class Record:
         try:
             yield
         finally:
-            self.clock_s[phase] = time.monotonic() - started_s
+            self.clock_s[phase] += time.monotonic() - started_s
 
     def ended(self, status: Status, reason: str) -> Run:
         """The run as it is reported. Only OK keeps a metric."""
@@ -58,6 +59,7 @@ class Record:
             reason=sanitised(reason, REASON_CHARACTERS),
             metric=self.run.metric if status is Status.OK else None,
             train_s=self.clock_s[Phase.TRAIN],
+            freeze_s=self.clock_s[Phase.FREEZE],
             predict_s=self.clock_s[Phase.PREDICT],
             audit_s=self.clock_s[Phase.AUDIT],
             score_s=self.clock_s[Phase.SCORE],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_PROCESSES = 256  # of one candidate at a time
+MAX_FILES = 10_000  # in a folder that it may fill
 
 
 class Cause(StrEnum):
@@ -22,21 +23,32 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on one process and all its descendants together. `writable` folders share `output_mib`."""
+    """Bounds on one process and all its descendants together."""
 
     wall_s: float
     memory_mib: int
-    output_mib: int
-    writable: tuple[Path, ...]
+    output_mib: int  # of its output folder, and again of its scratch folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """All of the file system that a candidate is shown besides Python itself, at the same paths as outside."""
+
+    work: Path  # its working directory; readable
+    readable: tuple[Path, ...]
+    scratch: Path  # an empty folder, for its eyes only
+    output: Path
+    fills_output: bool  # else it may only read there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How it ended and what it used, descendants included. `code` is negative for a signal, as in subprocess."""
+    """How it ended and what it used, descendants included. For a signal, `code` is -N, or 128 + N as in a shell."""
 
     cause: Cause
     code: int
-    wall_s: float
+    start_s: float  # from asking for the process until it could run
+    wall_s: float  # from then on
     cpu_s: float
     peak_memory_mib: float
 
@@ -48,8 +60,12 @@ class Process(Protocol):
         """Waits up to `timeout_s`, passes on lines of output, enforces the limits. Not None: all of it is gone."""
         ...
 
+    def collect(self) -> None:
+        """Once it is over, brings what it left to its output folder. Raises ArtefactError."""
+        ...
+
     def kill(self) -> Exit:
-        """Ends the process and all its descendants. May be called again."""
+        """Ends the process and all its descendants, and removes what was needed for it. May be called again."""
         ...
 
     @property
@@ -59,21 +75,45 @@ class Process(Protocol):
 
 
 class Sandbox(Protocol):
-    """Starts processes. `readable` and `limits.writable` are all of the file system a real sandbox would show."""
+    """Starts candidates."""
 
-    def start(
-        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], readable: tuple[Path, ...], limits: Limits
-    ) -> Process: ...
+    @property
+    def python(self) -> str:
+        """The interpreter to start."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a result in here depends on, besides the code."""
+        ...
+
+    def start(self, argv: Sequence[str], *, folders: Folders, env: Mapping[str, str], limits: Limits) -> Process:
+        """Raises SandboxError if this machine cannot."""
+        ...
 
 
-class UnknownSandboxError(ValueError):
-    """No such sandbox in this version."""
+class SandboxError(OSError):
+    """This machine cannot provide the sandbox; says what to do about it."""
 
 
-def sandbox(name: str) -> Sandbox:
-    """The implementation called `name`. Raises UnknownSandboxError."""
-    if name != "subprocess":
-        raise UnknownSandboxError(f"this runner has no {name!r} sandbox; it has: 'subprocess'")
-    from runner.bare import BareSandbox  # here, because it implements what this module defines
+def sandbox(name: str, *, run_dir: Path, has_gpu: bool) -> Sandbox:
+    """The implementation called `name` for the run in `run_dir`. Raises SandboxError."""
+    # Imported here, because they implement what this module defines, and need what not every runner has.
+    if name == "docker":
+        try:
+            from runner.container import ContainerSandbox
+        except ImportError:
+            raise SandboxError(
+                "the docker sandbox needs Docker's Python package: pip install 'nightlab[runner]'"
+            ) from None
 
-    return BareSandbox()
+        return ContainerSandbox(run_dir=run_dir, has_gpu=has_gpu)
+    if name == "bubblewrap":
+        from runner.bubblewrap import BubblewrapSandbox
+
+        return BubblewrapSandbox(has_gpu=has_gpu)
+    if name == "subprocess":
+        from runner.bare import BareSandbox
+
+        return BareSandbox()
+    raise SandboxError(f"this runner has no {name!r} sandbox; it has: 'docker', 'bubblewrap', 'subprocess'")

@@ -3,13 +3,35 @@
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 
 LOG_CHARACTERS = 4_000
+TAIL_BYTES = 32_768
+LINE_BYTES = 4_096
 REASON_CHARACTERS = 300
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _PROGRESS = re.compile(r"step (\d{1,9})/(\d{1,9}) loss (\S{1,32})")
 _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
+
+
+class Printed:
+    """What a process prints, however much it is: the end of it, and lines to look at as they come."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._line = b""
+
+    @property
+    def tail(self) -> str:
+        return self._tail.decode(errors="replace")
+
+    def add(self, data: bytes, on_line: Callable[[str], None] | None) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        *lines, self._line = (self._line + data)[-LINE_BYTES:].split(b"\n")  # of a flood, only its end is looked at
+        if on_line is not None:
+            for line in lines:
+                on_line(line.decode(errors="replace"))
 
 
 def sanitised(text: str, limit: int = LOG_CHARACTERS) -> str:

@@ -53,7 +53,7 @@ ONLY_IN = {
     "github": ("bot.edge.github", "bot.edge.access", "bot.edge.deliveries", "bot.edge.landing", "bot.lab"),
     "anthropic": ("bot.edge.claude",),
     "optuna": ("bot.edge.tuner",),
-    "docker": ("runner.sandbox",),
+    "docker": ("runner.container", "runner.engine"),
     "torch": ("runner",),
     "flask": ("bot.web", "bot.hub"),
 }

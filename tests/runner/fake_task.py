@@ -63,6 +63,7 @@ class Bench:
     repository: Path
     cache: Path
     base_sha: str
+    sandbox: str = "subprocess"
 
     def commit(self, files: Mapping[str, str | None], *, links: Mapping[str, str] | None = None) -> str:
         """A commit on main's with these contents (None: deleted) and symbolic links."""
@@ -105,7 +106,7 @@ class Bench:
                 output_mib=32,
             ),
             seed=3,
-            sandbox="subprocess",
+            sandbox=self.sandbox,
             cache_dir=str(self.cache),
             hardware_class="cpu-test",
         )

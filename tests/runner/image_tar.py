@@ -20,8 +20,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOTS = ("numpy", "torch")
-NOT_OF_PYTHON = re.compile(r"/(__pycache__|site-packages|dist-packages|test|idlelib|config-3[^/]*)/|\.a$")
-NOT_OF_PACKAGES = re.compile(r"/(__pycache__|torch/include|torch/share)/|\.a$")
+# Compiled bytecode stays: on a read-only root nothing could be cached, and importing torch would take 8 s, not 2.
+NOT_OF_PYTHON = re.compile(r"/(site-packages|dist-packages|test|idlelib|config-3[^/]*)/|\.a$")
+NOT_OF_PACKAGES = re.compile(r"/(torch/include|torch/share)/|\.a$")
 
 
 def packages(roots: tuple[str, ...]) -> Iterator[Path]:

@@ -1,0 +1,113 @@
+"""The sandbox called `bubblewrap`, for machines without a Docker Engine: weaker, and said so wherever it was used.
+
+Namespaces, a filter of system calls and a file system of its own, like a container. But memory and processes are
+bounded by looking ten times a second and not by the kernel, and it shares this machine's Python and libraries.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runner import seccomp
+from runner.bare import BareProcess, installed
+from runner.sandbox import Folders, Limits, SandboxError
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf")
+PROBE_TIMEOUT_S = 30
+
+
+class BubblewrapSandbox:
+    """See the module's docstring for what is weaker than in a container."""
+
+    python = sys.executable
+
+    def __init__(self, *, has_gpu: bool) -> None:
+        """Raises SandboxError."""
+        binary = shutil.which("bwrap")
+        if binary is None:
+            raise SandboxError("there is no bwrap on this machine: install bubblewrap, or use `sandbox: docker`")
+        self._binary = binary
+        self._devices = sorted(Path("/dev").glob("nvidia*")) if has_gpu else []
+        probe = [*self._view(), "--", self.python, "-I", "-S", "-c", "pass"]
+        try:
+            done = subprocess.run(probe, env={}, capture_output=True, timeout=PROBE_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise SandboxError(f"bwrap did not start within {PROBE_TIMEOUT_S} s") from None
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+            raise SandboxError(f"bwrap cannot make a sandbox for this user: {said[-1][:200]}")
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return installed()
+
+    def start(self, argv: Sequence[str], *, folders: Folders, env: Mapping[str, str], limits: Limits) -> BareProcess:
+        filter_ = seccomp.descriptor()
+        in_memory = ("--size", str(limits.output_mib << 20), "--tmpfs")
+        own = [
+            *in_memory,
+            "/tmp",  # noqa: S108 - inside
+            *in_memory,
+            "/dev/shm",  # noqa: S108 - inside
+            *in_memory,
+            str(folders.scratch),
+            *(part for path in folders.readable for part in ("--ro-bind", str(path), str(path))),
+            "--bind" if folders.fills_output else "--ro-bind",
+            str(folders.output),
+            str(folders.output),
+            "--remount-ro",
+            "/",
+            "--chdir",
+            str(folders.work),
+            "--seccomp",
+            str(filter_),
+        ]
+        try:
+            return BareProcess(
+                [*self._view(), *own, "--", *argv],
+                folders=folders,
+                env=env,  # and nothing else: --clearenv would leave ours to be read in /proc/1/environ
+                limits=limits,
+                descriptors=(filter_,),
+            )
+        finally:
+            os.close(filter_)
+
+    def _view(self) -> list[str]:
+        """What is the same for every process: namespaces, the system's and Python's files, devices."""
+        python = {sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")}
+        shown: list[str] = []
+        for path in (*SYSTEM, *sorted(path for path in python if not path.startswith("/usr/"))):
+            if os.path.islink(path):
+                shown += ["--symlink", os.readlink(path), path]
+            elif os.path.exists(path):
+                shown += ["--ro-bind", path, path]
+        devices = [part for path in self._devices for part in ("--dev-bind", str(path), str(path))]
+        return [
+            self._binary,
+            "--unshare-all",
+            "--unshare-user",
+            "--disable-userns",
+            "--die-with-parent",
+            "--new-session",
+            "--hostname",
+            "sandbox",
+            "--uid",
+            "65534",
+            "--gid",
+            "65534",
+            "--cap-drop",
+            "ALL",
+            *shown,
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            *devices,
+            "--remount-ro",
+            "/dev",
+        ]
