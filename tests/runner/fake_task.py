@@ -56,6 +56,12 @@ if __name__ == "__main__":
 """
 
 
+def doing(action: str) -> str:
+    """The honest train.py with `action` at the start of training."""
+    indented = "".join(f"    {line}\n" for line in action.strip().splitlines())
+    return TRAIN.replace("def main():\n", f"def main():\n{indented}")
+
+
 @dataclass(frozen=True)
 class Bench:
     """A repository whose main holds the honest task, and a cache that its runs share."""

@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from fake_task import TRAIN, Bench, asked, limited, measured
+from fake_task import TRAIN, Bench, asked, doing, limited, measured
 
 from runner.descendants import descendants
 from runner.protocol import Phase, Status, decode_line
 
 Result = TypeVar("Result")
-
-
-def doing(action: str) -> str:
-    """The honest train.py with `action` at the start of training."""
-    indented = "".join(f"    {line}\n" for line in action.strip().splitlines())
-    return TRAIN.replace("def main():\n", f"def main():\n{indented}")
 
 
 def test_an_honest_run_is_scored(bench: Bench) -> None:
