@@ -23,10 +23,11 @@ from runner.descendants import (
     descendants,
     die_with_parent,
     memory_mib,
+    own_tasks,
     starting,
     sweep,
 )
-from runner.sandbox import MAX_FILES, MAX_PROCESSES, Cause, Exit, Folders, Limits
+from runner.sandbox import MAX_FILES, MAX_PROCESSES, MAX_TASKS, Cause, Exit, Folders, Limits
 from runner.transcript import Printed
 
 TICK_S = 0.1
@@ -60,10 +61,13 @@ class BareProcess:
         limits: Limits,
         descriptors: tuple[int, ...] = (),
     ) -> None:
+        most_tasks = min(own_tasks() + MAX_TASKS, resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**63)
+
         def bound() -> None:
             die_with_parent()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output_mib << 20,) * 2)
+            resource.setrlimit(resource.RLIMIT_NPROC, (most_tasks,) * 2)
 
         self._limits = limits
         self._exit: Exit | None = None

@@ -1,7 +1,8 @@
 """The sandbox called `bubblewrap`, for machines without a Docker Engine: weaker, and said so wherever it was used.
 
-Namespaces, a filter of system calls and a file system of its own, like a container. But memory and processes are
-bounded by looking ten times a second and not by the kernel, and it shares this machine's Python and libraries.
+Namespaces, a filter of system calls and a file system of its own, like a container. But memory is bounded by looking
+ten times a second and not by the kernel, the number of processes only for users other than root (whose fork bomb would
+be faster than any look, so root is refused), and it shares this machine's Python and libraries.
 """
 
 import os
@@ -27,6 +28,11 @@ class BubblewrapSandbox:
 
     def __init__(self, *, has_gpu: bool) -> None:
         """Raises SandboxError."""
+        if os.geteuid() == 0:
+            raise SandboxError(
+                "the bubblewrap sandbox cannot bound the processes of root: run the runner as an ordinary user, "
+                "or use `sandbox: docker`"
+            )
         binary = shutil.which("bwrap")
         if binary is None:
             raise SandboxError("there is no bwrap on this machine: install bubblewrap, or use `sandbox: docker`")

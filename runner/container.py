@@ -19,12 +19,11 @@ from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from runner import engine
 from runner.artefact import ArtefactError
-from runner.sandbox import MAX_FILES, MAX_PROCESSES, Cause, Exit, Folders, Limits
+from runner.sandbox import MAX_FILES, MAX_TASKS, Cause, Exit, Folders, Limits
 from runner.seccomp import PROFILE
 from runner.transcript import Printed
 
 USER = "65534:65534"
-MAX_TASKS = 4 * MAX_PROCESSES  # the kernel counts threads, too
 MAX_OPEN_FILES = 4_096
 GRACE_S = 600.0  # labels name a deadline this long after the last one that we keep ourselves
 TICK_S = 0.1

@@ -84,6 +84,18 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def own_tasks() -> int:
+    """Processes and threads of this user, which is what RLIMIT_NPROC counts."""
+    count = 0
+    for entry in _numbered("/proc"):
+        try:
+            if os.stat(f"/proc/{entry}").st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{entry}/task"))
+        except OSError:
+            continue  # it ended in between
+    return count
+
+
 def _numbered(folder: str) -> list[int]:
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_PROCESSES = 256  # of one candidate at a time
+MAX_TASKS = 4 * MAX_PROCESSES  # the kernel counts threads, too
 MAX_FILES = 10_000  # in a folder that it may fill
 
 
