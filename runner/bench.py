@@ -26,6 +26,7 @@ from runner.score import (
     Tokens,
     Validation,
     bits_per_byte,
+    cheat_gain_bits_per_byte,
     draw_audit,
     judge,
     log_probabilities,
@@ -103,7 +104,13 @@ def _measure(request: Request, report: Report, record: Record, folder: Path) -> 
     with record.timed(Phase.SCORE):
         gap = judge(claimed[audit.rows, audit.columns], audited)
         metric = bits_per_byte(claimed, validation)
-    record.run = replace(record.run, metric=metric, audited_positions=len(audit.rows), audit_max_gap=gap)
+    record.run = replace(
+        record.run,
+        metric=metric,
+        audited_positions=len(audit.rows),
+        audit_max_gap=gap,
+        cheat_gain=cheat_gain_bits_per_byte(data.meta.vocab_size, validation),
+    )
 
 
 def _train(candidate: Candidate, record: Record, report: Report) -> None:

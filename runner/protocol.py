@@ -118,6 +118,7 @@ class Run:
     log_tail: str = ""  # sanitised, at most 4000 characters
     sandbox: str = ""  # what it ran in: "docker", "bubblewrap" or "subprocess"
     freeze_s: float = 0.0  # wall seconds between the end of training and the hash of what it left
+    cheat_gain: float = 0.0  # what a cheat at every audited place could gain at most, in the metric's unit
     start_s: float = 0.0  # wall seconds until its processes could run; the training's is part of overhead_s
 
     @property

@@ -62,6 +62,11 @@ def bits_per_byte(log_probability: LogProbabilities, validation: Validation) -> 
     return float(-log_probability[lengths > 0].sum() / (np.log(2) * lengths.sum()))
 
 
+def cheat_gain_bits_per_byte(vocab_size: int, validation: Validation) -> float:
+    """What knowing every target could gain over not knowing anything: an honest model can always answer 1 / V."""
+    return float(validation.targets.size * np.log2(vocab_size) / validation.token_bytes[validation.targets].sum())
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """Positions to ask again: `inputs` [M, T] agree with sequence `rows[i]` up to `columns[i]`, then are filler."""

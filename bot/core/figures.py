@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.model import Estimate, Experiment, Kind, MeasuredRun, Side
-from bot.core.outcome import Metric, Outcome, evidence, number, outcome, places, sign, throughput
+from bot.core.outcome import Metric, Outcome, evidence, number, outcome, places, scored, sign, throughput
 from bot.core.policy import PolicySettings
 from bot.core.text import code, duration, fenced, neutral
 from runner.protocol import Progress, Status
 
 MOST_RUNS_SHOWN = 120
 BAR_CELLS = 20
+UNDETECTED = 0.05  # the probability that a cheat of the size we state had of passing the audits
+WEAKER = {
+    "bubblewrap": "weaker than a container",
+    "subprocess": "none: trusted code only, its numbers can be faked",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,8 @@ def figures(experiment: Experiment, terms: Terms) -> str:
         ),
         ("Form of the comparison", _form(estimate), ""),
         ("Throughput, main → candidate", _throughput(experiment.runs), ""),
+        ("Audit of the candidate's answers", *_audit(experiment.runs, metric)),
+        *_shut_in(experiment.runs),
         ("Compared with main at", sha(experiment.base_sha), f"on {code(terms.hardware_class, 60)} only"),
         ("Cost", cost(experiment), ""),
     ]
@@ -123,6 +130,35 @@ def _throughput(runs: Sequence[MeasuredRun]) -> str:
     if candidate is None or main is None:
         return "n/a" if candidate is None else f"n/a → {candidate:.4g} steps/s"
     return f"{main:.4g} → {candidate:.4g} steps/s ({number(100 * (candidate / main - 1), 1, signed=True)} %)"
+
+
+def undetected(runs: Sequence[MeasuredRun]) -> float | None:
+    """The largest gain, in the metric's unit, that cheats in all of `runs` could have had and passed with 5 %.
+
+    A cheat at a share f of all places passes n audited ones with probability (1 - f)^n, and gains at most f times what
+    a cheat everywhere would gain. None where that is not known.
+    """
+    audited = sum(r.run.audited_positions for r in runs)
+    gains = [r.run.cheat_gain for r in runs]
+    if not audited or not all(gains):
+        return None
+    share: float = 1 - UNDETECTED ** (1 / audited)
+    return share * max(gains)
+
+
+def _audit(runs: Sequence[MeasuredRun], metric: Metric) -> tuple[str, str]:
+    candidates = scored(runs, Side.CANDIDATE)
+    audited, largest = sum(r.run.audited_positions for r in candidates), undetected(candidates)
+    if not audited:
+        return "none", ""
+    limit = f"{number(largest, 4)}{unit(metric)}" if largest is not None else "n/a"
+    return f"{audited:,} places asked again, all agree", f"could miss a gain of {limit} at most (95 %)"
+
+
+def _shut_in(runs: Sequence[MeasuredRun]) -> list[tuple[str, str, str]]:
+    """A row only when a run was shut in by less than a container."""
+    weaker = {r.run.sandbox for r in runs} & WEAKER.keys()
+    return [("Sandbox", code(name, 20), WEAKER[name]) for name in sorted(weaker)]
 
 
 def cost(experiment: Experiment) -> str:

@@ -72,6 +72,7 @@ def run(
         "artefact_sha256": "f6" * 32,
         "audited_positions": 320,
         "audit_max_gap": 0.0,
+        "cheat_gain": 3.2,
     }
     return Run(**(values | more))  # type: ignore[arg-type]
 

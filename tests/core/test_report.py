@@ -13,9 +13,11 @@ from report_examples import (
     ABANDONED,
     ATTACK,
     BY_CLAUDE,
+    BASE,
     CRASHED,
     DIFF,
     ESTIMATE,
+    HEAD,
     LIVE,
     MEASURING,
     MERGED,
@@ -26,15 +28,27 @@ from report_examples import (
     REJECTED,
     TERMS,
     hostile,
+    run,
 )
 
 from bot.core import reply
 from bot.core.changes import ConstantChange, FileChange, changes
 from bot.core.command import GRAMMAR
 from bot.core.curve import curve
-from bot.core.figures import bar
+from bot.core.figures import bar, figures, undetected
 from bot.core.label import PREFIX, conclusion, label
-from bot.core.model import Action, Campaign, CampaignPlan, Decision, Direction, Experiment, Kind, State
+from bot.core.model import (
+    Action,
+    Campaign,
+    CampaignPlan,
+    Decision,
+    Direction,
+    Experiment,
+    Kind,
+    MeasuredRun,
+    Side,
+    State,
+)
 from bot.core.outcome import evidence, number, outcome, places
 from bot.core.report import (
     BODY_LIMIT,
@@ -307,3 +321,18 @@ def test_replies() -> None:
         reply.commands(GRAMMAR),
     ]
     assert_golden("\n\n".join(texts) + "\n", "replies.md")
+
+
+def test_the_audits_blind_spot_shrinks_with_every_run() -> None:
+    one = [MeasuredRun(side=Side.CANDIDATE, stage=None, base_sha=BASE, commit_sha=HEAD, run=run(1, 2.0))]
+    # 1 - 0.05 ** (1 / 320) of all places, each worth 3.2 at most
+    assert undetected(one) == pytest.approx(0.0298, abs=1e-4)
+    assert undetected(one * 8) == pytest.approx(0.00374, abs=1e-5)
+    unknown = [replace(one[0], run=replace(one[0].run, cheat_gain=0.0))]
+    assert undetected(unknown) is None
+
+
+def test_the_report_says_when_runs_were_not_in_a_container() -> None:
+    weaker = [replace(r, run=replace(r.run, sandbox="subprocess")) for r in PROVEN.runs]
+    assert "its numbers can be faked" in figures(replace(PROVEN, runs=tuple(weaker)), TERMS)
+    assert "Sandbox" not in figures(PROVEN, TERMS)
