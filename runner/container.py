@@ -27,6 +27,7 @@ USER = "65534:65534"
 MAX_OPEN_FILES = 4_096
 GRACE_S = 600.0  # labels name a deadline this long after the last one that we keep ourselves
 TICK_S = 0.1
+DRAIN_S = 5.0
 LOOK_S = (0.05, 1.0)  # between two looks at memory, time and processes
 
 
@@ -69,7 +70,7 @@ class ContainerSandbox:
         self, argv: Sequence[str], *, mounts: list[Mount], folders: Folders, env: Mapping[str, str], limits: Limits
     ) -> str:
         """A container with everything taken away that a candidate has no use for, not yet started."""
-        client, in_memory = self._client, f"rw,exec,nosuid,nodev,size={limits.output_mib}m,nr_inodes={MAX_FILES}"
+        client, in_memory = self._client, f"rw,exec,nosuid,nodev,mode=1777,size={limits.output_mib}m,nr_inodes={MAX_FILES}"
         created = client.create_container(
             image=self._image,
             entrypoint=[],
@@ -85,7 +86,7 @@ class ContainerSandbox:
                 network_mode="none",
                 read_only=True,
                 cap_drop=["ALL"],
-                security_opt=["no-new-privileges:true", f"seccomp={PROFILE.read_text()}"],
+                security_opt=["no-new-privileges", f"seccomp={PROFILE.read_text()}"],
                 pids_limit=MAX_TASKS,
                 mem_limit=f"{limits.memory_mib}m",
                 memswap_limit=f"{limits.memory_mib}m",  # of both together, so none
@@ -251,13 +252,13 @@ class _Container:
         wall_s = time.monotonic() - self._started_s
         with suppress(docker.errors.APIError):  # it is not running any more
             self._client.kill(self._id, "SIGKILL")
-        self._client.wait(self._id, timeout=engine.TIMEOUT_S)
-        state = self._state()
-        for _ in range(64):  # what is left in the pipe
-            if self._stdout is None:
-                break
+        # The engine says that it is over only when all that it printed was taken, or nobody listens any more.
+        last_s = time.monotonic() + DRAIN_S
+        while self._stdout is not None and time.monotonic() < last_s:
             self._drain(TICK_S, None)
         self._close()
+        self._client.wait(self._id, timeout=engine.TIMEOUT_S)
+        state = self._state()
         code = int(state["ExitCode"])
         if cause is Cause.EXITED and state["OOMKilled"] and code:
             cause = Cause.OUT_OF_MEMORY
