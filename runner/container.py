@@ -6,19 +6,19 @@ that the runner never opens a path that a candidate could have made into a link.
 
 import os
 import select
-import tarfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, cast
 
 import docker
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from runner import engine
-from runner.artefact import ArtefactError
+from runner.archive import unpack
 from runner.sandbox import MAX_FILES, MAX_TASKS, Cause, Exit, Folders, Limits
 from runner.seccomp import PROFILE
 from runner.transcript import Printed
@@ -70,7 +70,8 @@ class ContainerSandbox:
         self, argv: Sequence[str], *, mounts: list[Mount], folders: Folders, env: Mapping[str, str], limits: Limits
     ) -> str:
         """A container with everything taken away that a candidate has no use for, not yet started."""
-        client, in_memory = self._client, f"rw,exec,nosuid,nodev,mode=1777,size={limits.output_mib}m,nr_inodes={MAX_FILES}"
+        client, size = self._client, f"size={limits.output_mib}m,nr_inodes={MAX_FILES}"
+        in_memory = f"rw,exec,nosuid,nodev,mode=1777,{size}"  # exec, or inductor could not load what it compiles
         created = client.create_container(
             image=self._image,
             entrypoint=[],
@@ -94,7 +95,7 @@ class ContainerSandbox:
                 ipc_mode="private",
                 shm_size=f"{limits.output_mib}m",
                 init=True,
-                tmpfs={"/tmp": in_memory, str(folders.scratch): in_memory},  # noqa: S108 - exec, or inductor cannot load
+                tmpfs={"/tmp": in_memory, str(folders.scratch): in_memory},  # noqa: S108 - inside
                 ulimits=[
                     Ulimit(name="core", soft=0, hard=0),
                     Ulimit(name="nofile", soft=MAX_OPEN_FILES, hard=MAX_OPEN_FILES),
@@ -121,6 +122,9 @@ class ContainerSandbox:
 
 @dataclass(slots=True)
 class _Used:
+    """As sampled; what happened since the last sample is not in it."""
+
+    tasks: int = 0
     cpu_s: float = 0.0
     peak_memory_mib: float = 0.0
 
@@ -171,6 +175,7 @@ class _Container:
         self._stdout = self._client.attach_socket(self._id, params={"stdout": 1, "stderr": 1, "stream": 1})
         os.set_blocking(self._stdout.fileno(), False)
         self._client.start(self._id)
+        threading.Thread(target=self._watch, name="stats", daemon=True).start()
 
     @property
     def tail(self) -> str:
@@ -199,8 +204,7 @@ class _Container:
     def collect(self) -> None:
         """Copies plain files only. Raises ArtefactError on anything else, and on more than the limit."""
         chunks, _ = self._client.get_archive(self._containers[0], str(self._folders.output), chunk_size=1 << 20)
-        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(chunks)), mode="r|") as archive:
-            unpack(archive, self._folders.output, limit_mib=self._limits.output_mib)
+        unpack(chunks, self._folders.output, limit_mib=self._limits.output_mib)
 
     def _drain(self, wait_s: float, on_line: Callable[[str], None] | None) -> None:
         """Reads at most 4 MiB, so that no amount of output delays the limits."""
@@ -236,14 +240,21 @@ class _Container:
         self._looked_s = now_s
         if not self._state()["Running"]:
             return Cause.EXITED
-        stats = self._client.stats(self._id, stream=False, one_shot=True)
-        memory = stats.get("memory_stats", {})
-        details = memory.get("stats", {})
-        cache = details.get("total_inactive_file", details.get("inactive_file", 0))  # control groups v1, v2
+        return Cause.TOO_MANY_PROCESSES if self._used.tasks >= MAX_TASKS else None
+
+    def _watch(self) -> None:
+        """A thread's work, because the engine gives a sample a second and makes whoever asks wait for it."""
         used = self._used
-        used.peak_memory_mib = max(used.peak_memory_mib, (memory.get("usage", 0) - cache) / 2**20)
-        used.cpu_s = max(used.cpu_s, stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / 1e9)
-        return Cause.TOO_MANY_PROCESSES if stats.get("pids_stats", {}).get("current", 0) >= MAX_TASKS else None
+        with suppress(docker.errors.DockerException, OSError, ValueError):  # it ends with the container
+            for stats in self._client.stats(self._id, stream=True, decode=True):
+                memory = stats.get("memory_stats", {})
+                details = memory.get("stats", {})
+                cache = details.get("total_inactive_file", details.get("inactive_file", 0))  # control groups v1, v2
+                used.peak_memory_mib = max(used.peak_memory_mib, (memory.get("usage", 0) - cache) / 2**20)
+                used.cpu_s = max(
+                    used.cpu_s, stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / 1e9
+                )
+                used.tasks = stats.get("pids_stats", {}).get("current", 0)
 
     def _state(self) -> Mapping[str, Any]:
         return cast("Mapping[str, Any]", self._client.inspect_container(self._id)["State"])
@@ -281,42 +292,3 @@ class _Container:
         self._close()
         engine.remove(self._client, containers=tuple(self._containers), volumes=tuple(self._volumes))
         self._containers, self._volumes = [], []
-
-
-class _Stream:
-    """The chunks of a download as a file to read from."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
-            self._rest += chunk
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
-
-
-def unpack(archive: tarfile.TarFile, folder: Path, *, limit_mib: int) -> None:
-    """Writes the plain files of `archive`, whose names start with one folder's, into `folder`. Raises ArtefactError."""
-    size = 0
-    for member in archive:
-        parts = PurePosixPath(member.name).parts[1:]
-        shown = "/".join(parts)
-        size += member.size
-        if size > limit_mib << 20:
-            raise ArtefactError(f"$OUT_DIR holds more than {limit_mib} MiB")
-        if ".." in parts or not (member.isdir() or member.isreg()):
-            raise ArtefactError(f"{shown!r} in $OUT_DIR is not a regular file")
-        path = folder.joinpath(*parts)
-        try:
-            if member.isdir():
-                path.mkdir(exist_ok=True)
-                continue
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        except (OSError, ValueError):
-            raise ArtefactError(f"{shown[:200]!r} in $OUT_DIR has a name that cannot be kept") from None
-        with os.fdopen(descriptor, "wb") as file:
-            source = archive.extractfile(member)
-            while source is not None and (data := source.read(1 << 20)):
-                file.write(data)

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from report_examples import (
     ABANDONED,
     ATTACK,
-    BY_CLAUDE,
     BASE,
+    BY_CLAUDE,
     CRASHED,
     DIFF,
     ESTIMATE,

@@ -63,7 +63,6 @@ def test_a_killed_runner_leaves_nothing(in_docker: Bench, tmp_path: Path, phase:
     end_s = time.monotonic() + 20
     while left(run_dir) and time.monotonic() < end_s:
         time.sleep(0.1)
-    print(f"gone {20 - (end_s - time.monotonic()):.1f} s after the kill")
     assert left(run_dir) == []
 
 

@@ -49,6 +49,15 @@ def test_a_run_is_repeatable_to_the_last_bit(shipped: Bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.docker
+def test_a_container_changes_no_digit(shipped: Bench, in_docker: Bench) -> None:
+    outside, inside = trained(shipped), trained(replace(shipped, sandbox=in_docker.sandbox))
+    assert (inside.status, inside.reason) == (Status.OK, "")
+    assert inside.metric == outside.metric
+    assert inside.environment_digest != outside.environment_digest  # and yet they are not compared
+
+
+@pytest.mark.slow
 def test_the_budget_counts_work(shipped: Bench) -> None:
     deeper = trained(shipped, ("DEPTH = 2 ", "DEPTH = 4 "))
     halved = trained(shipped, ("BATCH_SIZE = 8 ", "BATCH_SIZE = 4 "))
