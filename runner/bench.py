@@ -164,6 +164,7 @@ def _answers(
     task = candidate.request.task
     wall_s, device = min(EVALUATION_S, task.timeout_s), "cuda" if task.preset == "gpu" else "cpu"
     address = candidate.folder / f"{phase}.sock"
+    report(Progress(phase=phase))
     listener = Listener(address)
     process = candidate.start(
         phase,
