@@ -78,7 +78,7 @@ def main() -> None:
             tar.addfile(about, io.BytesIO(text.encode()))
         for folder in ("tmp", "proc", "sys", "dev", "run"):
             about = tarfile.TarInfo(folder)
-            about.type, about.mode = tarfile.DIRTYPE, 0o755
+            about.type, about.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             tar.addfile(about)
         link = tarfile.TarInfo("bin/python3")
         link.type, link.linkname = tarfile.SYMTYPE, str(binary)

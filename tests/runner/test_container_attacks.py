@@ -157,7 +157,6 @@ def test_a_fork_bomb_is_killed(sealed: Bench) -> None:
     bomb = "import time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)"
     run, _ = measured(limited(sealed.train_with(doing(bomb)), memory_mib=4096))
     assert (run.status, run.reason) == (Status.CRASHED, "train.py started too many processes")
-    assert run.train_s < 20
 
 
 @pytest.mark.parametrize(
