@@ -204,7 +204,10 @@ class _Container:
     def collect(self) -> None:
         """Copies plain files only. Raises ArtefactError on anything else, and on more than the limit."""
         chunks, _ = self._client.get_archive(self._containers[0], str(self._folders.output), chunk_size=1 << 20)
-        unpack(chunks, self._folders.output, limit_mib=self._limits.output_mib)
+        try:
+            unpack(chunks, self._folders.output, limit_mib=self._limits.output_mib)
+        finally:
+            chunks.close()  # or the engine would wait for us to read on, and we for it to remove the container
 
     def _drain(self, wait_s: float, on_line: Callable[[str], None] | None) -> None:
         """Reads at most 4 MiB, so that no amount of output delays the limits."""
