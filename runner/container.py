@@ -113,7 +113,9 @@ class ContainerSandbox:
     def _devices(self) -> list[DeviceRequest] | None:
         if not self._has_gpu:
             return None
-        return [DeviceRequest(device_ids=self._gpus, count=0 if self._gpus else -1, capabilities=[["gpu"]])]
+        if self._gpus:
+            return [DeviceRequest(device_ids=self._gpus, capabilities=[["gpu"]])]
+        return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
 
     @property
     def client(self) -> docker.APIClient:

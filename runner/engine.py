@@ -48,7 +48,7 @@ def image_id(client: docker.APIClient, name: str) -> str:
             "`docker image inspect --format '{{.Id}}' NAME` prints it"
         )
     try:
-        found = client.inspect_image(name)
+        found = client.inspect_image(name)  # type: ignore[no-untyped-call]  # the stubs have no types for it
     except ImageNotFound:
         raise SandboxError(f"this machine has no image {name}: build or pull it first") from None
     if found["Config"].get("Volumes"):
