@@ -16,8 +16,9 @@ from bot.core.label import HOLD
 from bot.core.model import Campaign, CampaignPlan, Experiment, Order, Origin
 from bot.core.text import marker
 from bot.engine import EVENT_QUEUE, EXPERIMENT_QUEUE, SERIALIZER
-from bot.experiment import RESUME, experiments, run_experiment
+from bot.experiment import RESUME, run_experiment
 from bot.lab import lab, patient_step
+from bot.notes import experiments
 from bot.opening import read
 
 for stored in (CommentPosted, IssueOpened, MainPushed):

@@ -24,10 +24,10 @@ from bot.core.model import Side
 from bot.core.outcome import number
 from bot.edge.access import Access
 from bot.engine import EngineLockedError
-from bot.experiment import experiments
 from bot.hub import Hub, HubError
 from bot.hub.server import PortTakenError
 from bot.log import log
+from bot.notes import experiments
 from bot.service import Service, Settings
 from runner.protocol import Phase, Progress, Request
 

@@ -6,7 +6,7 @@ pure, so that a restarted process replays it to the same point. See docs/decisio
 
 from dataclasses import replace
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS
 
 from bot import opening, publication
 from bot.core import policy
@@ -25,13 +25,11 @@ from bot.core.model import (
     State,
     Verdict,
 )
-from bot.engine import EXPERIMENT_QUEUE
 from bot.lab import clock
 from bot.measurement import Pool, measure, noise, pool
 from runner.protocol import Status
 
 RESUME = "resume"  # the message topic that ends a hold at once
-BROKEN = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 HOLD_LOOK_S = 300.0  # how often to see whether somebody took the label off by hand
 
 
@@ -40,60 +38,7 @@ def run_experiment(order: Order) -> Experiment:
     """One proposal from draft to merge or close."""
     x = _to_its_end(opening.begin(order))
     DBOS.set_event("experiment", x)  # how it ended stands, whatever goes wrong from here on
-    return _close(x)
-
-
-def _close(x: Experiment) -> Experiment:
-    """Say how it ended, tidy up, and record it."""
-    contract = opening.contract(x)
-    if isinstance(contract, Contract):
-        x = publication.finish(x, contract)
-        publication.record(x, contract)
-    else:
-        x = publication.finish(x, None)
-    DBOS.set_event("experiment", x)
-    return x
-
-
-@DBOS.workflow(name="bury")
-def bury(x: Experiment) -> Experiment:
-    """End an experiment whose own workflow broke off, so that its pull request does not say "in progress" for ever."""
-    return _close(x)
-
-
-def bury_the_broken() -> None:
-    """Find experiments whose workflow failed (a bug, a forge that stayed away, steps of another version) and end them.
-
-    Asked again it does nothing: each has one burial.
-    """
-    for status in DBOS.list_workflows(name="experiment", status=list(BROKEN)):
-        order = status.input["args"][0] if status.input else None
-        noted = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
-        if isinstance(noted, Experiment):
-            x = noted
-        elif isinstance(order, Order):
-            x = Experiment(
-                id=order.id, repository=order.repository, origin=order.origin, state=State.PROPOSING, started_utc=""
-            )
-        else:
-            continue
-        if not x.ended_utc:
-            why = f"Nightlab could not go on: {str(status.error or status.status)[:300]}"
-            with SetWorkflowID(f"{x.id}-bury"):
-                DBOS.enqueue_workflow(EXPERIMENT_QUEUE, bury, x if x.state.ended else ended(x, State.ABANDONED, why))
-
-
-def experiments(most: int = 1000) -> list[Experiment]:
-    """The newest experiments of all repositories as last noted, newest first."""
-    found: dict[str, Experiment] = {}
-    statuses = DBOS.list_workflows(
-        name=["experiment", "bury"], sort_desc=True, limit=most, load_input=False, load_output=False
-    )
-    for status in statuses:
-        x = DBOS.get_event(status.workflow_id, "experiment", timeout_seconds=0)
-        if isinstance(x, Experiment) and not (x.id in found and found[x.id].ended_utc):
-            found[x.id] = x
-    return list(found.values())
+    return close(x)
 
 
 def _to_its_end(x: Experiment) -> Experiment:
@@ -136,6 +81,18 @@ def _go_on(x: Experiment) -> Experiment:
         # When main or the branch moved in the last instant, it is measured again.
         return x if x.state.ended else publication.update_to_main(x)
     return _judged(measure(x, contract, decision))
+
+
+def close(x: Experiment) -> Experiment:
+    """Say how it ended, tidy up, and record it."""
+    contract = opening.contract(x)
+    if isinstance(contract, Contract):
+        x = publication.finish(x, contract)
+        publication.record(x, contract)
+    else:
+        x = publication.finish(x, None)
+    DBOS.set_event("experiment", x)
+    return x
 
 
 def with_runs_of_main(x: Experiment, known: Pool) -> Experiment:

@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot import campaign, commands
+from bot.burial import bury_the_broken
 from bot.core import event
 from bot.edge import deliveries
 from bot.edge.access import Access
 from bot.edge.claude import Claude, Via
 from bot.engine import Engine
-from bot.experiment import bury_the_broken
 from bot.hub.server import Server, bind
 from bot.lab import Lab, open_lab
 from bot.web.app import make_app

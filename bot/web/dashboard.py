@@ -6,7 +6,7 @@ from dbos import DBOS
 from flask import render_template
 
 from bot.core.outcome import number
-from bot.experiment import experiments
+from bot.notes import experiments
 
 MOST_SHOWN = 200
 BUSY = ("PENDING", "ENQUEUED", "DELAYED")
