@@ -126,6 +126,34 @@ class Run:
         return self.train_s + self.freeze_s + self.predict_s + self.audit_s + self.score_s + self.overhead_s
 
 
+def unmeasured(request: Request) -> Run:
+    """A run of which nothing is known, and for which the candidate is not to blame."""
+    return Run(
+        run_id=request.run_id,
+        status=Status.INFRASTRUCTURE,
+        reason="",
+        tree_sha="",
+        seed=request.seed,
+        metric=None,
+        hardware_class=request.hardware_class,
+        slot="",
+        environment_digest="",
+        steps=0,
+        train_s=0.0,
+        predict_s=0.0,
+        audit_s=0.0,
+        score_s=0.0,
+        overhead_s=0.0,
+        train_cpu_s=0.0,
+        total_cpu_s=0.0,
+        peak_memory_mib=0.0,
+        artefact_mib=0.0,
+        artefact_sha256="",
+        audited_positions=0,
+        audit_max_gap=0.0,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of a runner's stdout: exactly one of the two is set."""

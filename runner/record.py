@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from runner.protocol import Phase, Request, Run, Status
+from runner.protocol import Phase, Request, Run, Status, unmeasured
 from runner.sandbox import Exit
 from runner.transcript import sanitised
 
@@ -71,31 +71,8 @@ class Record:
 
 
 def blank(request: Request) -> Run:
-    """A run of which nothing is known yet."""
-    return Run(
-        run_id=request.run_id,
-        status=Status.INFRASTRUCTURE,
-        reason="",
-        tree_sha="",
-        seed=request.seed,
-        metric=None,
-        hardware_class=request.hardware_class,
-        slot=os.environ.get("NIGHTLAB_SLOT", f"{request.task.preset}0"),
-        environment_digest="",
-        steps=0,
-        train_s=0.0,
-        predict_s=0.0,
-        audit_s=0.0,
-        score_s=0.0,
-        overhead_s=0.0,
-        train_cpu_s=0.0,
-        total_cpu_s=0.0,
-        peak_memory_mib=0.0,
-        artefact_mib=0.0,
-        artefact_sha256="",
-        audited_positions=0,
-        audit_max_gap=0.0,
-    )
+    """A run of which nothing is known yet, in this runner's slot."""
+    return replace(unmeasured(request), slot=os.environ.get("NIGHTLAB_SLOT", f"{request.task.preset}0"))
 
 
 def _thinned(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
-from runner.protocol import Line, Progress, ProtocolError, Request, Run, Status, decode_line, encode
+from runner.protocol import Line, Progress, ProtocolError, Request, Run, Status, decode_line, encode, unmeasured
 
 # The runner gets this much of our environment and nothing else: no forge token, no model key, no webhook secret.
 PASSED_ON = (
@@ -95,27 +96,4 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def failed_run(request: Request, reason: str, status: Status = Status.INFRASTRUCTURE) -> Run:
     """A run that never was, through no fault of the candidate."""
-    return Run(
-        run_id=request.run_id,
-        status=status,
-        reason=reason,
-        tree_sha="",
-        seed=request.seed,
-        metric=None,
-        hardware_class=request.hardware_class,
-        slot="",
-        environment_digest="",
-        steps=0,
-        train_s=0.0,
-        predict_s=0.0,
-        audit_s=0.0,
-        score_s=0.0,
-        overhead_s=0.0,
-        train_cpu_s=0.0,
-        total_cpu_s=0.0,
-        peak_memory_mib=0.0,
-        artefact_mib=0.0,
-        artefact_sha256="",
-        audited_positions=0,
-        audit_max_gap=0.0,
-    )
+    return replace(unmeasured(request), status=status, reason=reason)
