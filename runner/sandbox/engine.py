@@ -1,13 +1,12 @@
-"""The Docker Engine of this machine: reaching it, naming the image, and removing what a dead runner left.
+"""The Docker Engine of this machine: reaching it, and removing what a dead runner left.
 
 Everything made here carries labels: which run, on which host, and until when. A runner that is killed with SIGKILL is
-followed by a second process (`python -m runner.engine RUN`) that waits for its end and removes what it left; if both
-die at once, the next runner to start finds run folders that nobody locks any more, or labels past their deadline.
+followed by a second process (`python -m runner.sandbox.engine RUN`) that waits for its end and removes what it left; if
+both die at once, the next runner to start finds run folders that nobody locks any more, or labels past their deadline.
 """
 
 import fcntl
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,21 +15,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
-from runner.descendants import spare
-from runner.sandbox import SandboxError
+from runner.sandbox.descendants import spare
+from runner.sandbox.interface import SandboxError
 
 RUN, HOST, DEADLINE = "nightlab.run", "nightlab.host", "nightlab.deadline_s"
 TIMEOUT_S = 60
 _guards: list[subprocess.Popen[bytes]] = []
-_DIGEST = re.compile(r"(.+@)?sha256:[0-9a-f]{64}")
 
 
-def connected() -> docker.APIClient:
+def connected(*, timeout_s: int = TIMEOUT_S) -> docker.APIClient:
     """A client of the engine that DOCKER_HOST names. Raises SandboxError."""
     try:
-        client = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=TIMEOUT_S)
+        client = docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=timeout_s)
         client.ping()
     except (DockerException, OSError) as error:
         raise SandboxError(
@@ -38,22 +36,6 @@ def connected() -> docker.APIClient:
             f"or set `sandbox: bubblewrap` in the contract ({_first_line(error)})"
         ) from None
     return client
-
-
-def image_id(client: docker.APIClient, name: str) -> str:
-    """The digest of the local image `name`, itself a digest. Raises SandboxError."""
-    if not _DIGEST.fullmatch(name):
-        raise SandboxError(
-            f"set NIGHTLAB_IMAGE to the digest of the image that candidates run in (sha256:...), not {name!r}; "
-            "`docker image inspect --format '{{.Id}}' NAME` prints it"
-        )
-    try:
-        found = client.inspect_image(name)  # type: ignore[no-untyped-call]  # the stubs have no types for it
-    except ImageNotFound:
-        raise SandboxError(f"this machine has no image {name}: build or pull it first") from None
-    if found["Config"].get("Volumes"):
-        raise SandboxError(f"the image {name} declares volumes, which would be writable without a limit")
-    return str(found["Id"])
 
 
 def labels(run_dir: Path, *, wall_s: float) -> dict[str, str]:
@@ -135,7 +117,9 @@ def _first_line(error: Exception) -> str:
 def guard(run_dir: Path) -> None:
     """Starts the process that removes what this run leaves, should this process be killed."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "runner.engine", str(run_dir)], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-P", "-m", "runner.sandbox.engine", str(run_dir)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     spare(process.pid)
     _guards.append(process)  # its stdin stays open as long as this process lives

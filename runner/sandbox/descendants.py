@@ -10,8 +10,10 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+TIDY_S = 5.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
 _spared: set[int] = set()
@@ -31,21 +33,36 @@ def adopt_orphans() -> None:
 
 
 def exit_when_closed(stdin: int) -> None:
-    """Kills everything below this process and ends it as soon as `stdin` is closed: whoever asked is gone."""
+    """Kills everything below this process and ends it as soon as `stdin` is closed: whoever asked is gone.
+
+    It is ended by SIGTERM, so that it can tidy up, and by force when it does not.
+    """
 
     def watch() -> None:
         while os.read(stdin, 4096):
             pass
         starting.acquire()
         sweep(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(TIDY_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
 
 
 def spare(pid: int) -> None:
-    """Leaves this child alone when everything below this process is ended."""
+    """Leaves this child alone when everything below this process is ended or counted."""
     _spared.add(pid)
+
+
+@contextmanager
+def sparing(pid: int) -> Iterator[None]:
+    """The same for as long as it lives: its number may become another process's afterwards."""
+    spare(pid)
+    try:
+        yield
+    finally:
+        _spared.discard(pid)
 
 
 def sweep(group: int | None) -> None:
@@ -53,7 +70,7 @@ def sweep(group: int | None) -> None:
     if group is not None:
         _signal(-group, signal.SIGKILL)
     deadline_s = time.monotonic() + 10
-    while pids := [pid for pid in descendants(os.getpid()) if pid not in _spared]:
+    while pids := descendants(os.getpid()):
         for pid in pids:
             _signal(pid, signal.SIGSTOP)  # first, so that a fork bomb cannot outrun the second loop
         for pid in pids:
@@ -66,7 +83,7 @@ def sweep(group: int | None) -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """Process ids below `root`, without those already dead."""
+    """Process ids below `root`, without those already dead or spared."""
     children: dict[int, list[int]] = {}
     for entry in _numbered("/proc"):
         try:
@@ -74,7 +91,7 @@ def descendants(root: int) -> list[int]:
                 state, parent = stat.read().rpartition(b")")[2].split()[:2]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if state not in (b"Z", b"X"):
+        if state not in (b"Z", b"X") and entry not in _spared:
             children.setdefault(int(parent), []).append(entry)
     found, queue = [], [root]
     while queue:

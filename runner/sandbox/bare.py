@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from runner.descendants import (
+from runner.sandbox.descendants import (
     adopt_orphans,
     children_cpu_s,
     descendants,
@@ -27,7 +27,16 @@ from runner.descendants import (
     starting,
     sweep,
 )
-from runner.sandbox import MAX_FILES, MAX_PROCESSES, MAX_TASKS, Cause, Exit, Folders, Limits
+from runner.sandbox.interface import (
+    MAX_FILES,
+    MAX_OPEN_FILES,
+    MAX_PROCESSES,
+    MAX_TASKS,
+    Cause,
+    Exit,
+    Folders,
+    Limits,
+)
 from runner.transcript import Printed
 
 TICK_S = 0.1
@@ -62,12 +71,14 @@ class BareProcess:
         descriptors: tuple[int, ...] = (),
     ) -> None:
         most_tasks = min(own_tasks() + MAX_TASKS, resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**63)
+        most_open = min(MAX_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1] % 2**63)
 
         def bound() -> None:
             die_with_parent()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output_mib << 20,) * 2)
             resource.setrlimit(resource.RLIMIT_NPROC, (most_tasks,) * 2)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most_open,) * 2)
 
         self._limits = limits
         self._exit: Exit | None = None

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from runner.sandbox import SandboxError
+from runner.sandbox.interface import SandboxError
 
 PROFILE = Path(__file__).with_name("seccomp.json")
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000

@@ -1,4 +1,4 @@
-"""Where candidate code runs: the interface, and which implementations there are."""
+"""What a sandbox is to the rest of the runner: a few calls, and the values that they take and give."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Protocol
 
 MAX_PROCESSES = 256  # of one candidate at a time
 MAX_TASKS = 4 * MAX_PROCESSES  # the kernel counts threads, too
+MAX_OPEN_FILES = 4_096  # of one process
 MAX_FILES = 10_000  # in a folder that it may fill
 
 
@@ -97,24 +98,11 @@ class SandboxError(OSError):
     """This machine cannot provide the sandbox; says what to do about it."""
 
 
-def sandbox(name: str, *, run_dir: Path, has_gpu: bool) -> Sandbox:
-    """The implementation called `name` for the run in `run_dir`. Raises SandboxError."""
-    # Imported here, because they implement what this module defines, and need what not every runner has.
-    if name == "docker":
-        try:
-            from runner.container import ContainerSandbox
-        except ImportError:
-            raise SandboxError(
-                "the docker sandbox needs Docker's Python package: pip install 'nightlab[runner]'"
-            ) from None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What containers are made of: a digest, or main's own Dockerfile with the tree that it is built from."""
 
-        return ContainerSandbox(run_dir=run_dir, has_gpu=has_gpu)
-    if name == "bubblewrap":
-        from runner.bubblewrap import BubblewrapSandbox
-
-        return BubblewrapSandbox(has_gpu=has_gpu)
-    if name == "subprocess":
-        from runner.bare import BareSandbox
-
-        return BareSandbox()
-    raise SandboxError(f"this runner has no {name!r} sandbox; it has: 'docker', 'bubblewrap', 'subprocess'")
+    name: str  # a digest or the Dockerfile's path; empty: what the machine's NIGHTLAB_IMAGE says
+    cache_dir: Path
+    context: Callable[[], str]  # the tree, which names its content
+    tar: Callable[[str], bytes]

@@ -13,9 +13,9 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner import seccomp
-from runner.bare import BareProcess, installed
-from runner.sandbox import Folders, Limits, SandboxError
+from runner.sandbox import seccomp
+from runner.sandbox.bare import BareProcess, installed
+from runner.sandbox.interface import Folders, Limits, SandboxError
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf")
 PROBE_TIMEOUT_S = 30
@@ -38,7 +38,7 @@ class BubblewrapSandbox:
             raise SandboxError("there is no bwrap on this machine: install bubblewrap, or use `sandbox: docker`")
         self._binary = binary
         self._devices = sorted(Path("/dev").glob("nvidia*")) if has_gpu else []
-        probe = [*self._view(), "--", self.python, "-I", "-S", "-c", "pass"]
+        probe = [*self._view(output_mib=1), "--", self.python, "-I", "-S", "-c", "pass"]
         try:
             done = subprocess.run(probe, env={}, capture_output=True, timeout=PROBE_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
@@ -53,28 +53,20 @@ class BubblewrapSandbox:
 
     def start(self, argv: Sequence[str], *, folders: Folders, env: Mapping[str, str], limits: Limits) -> BareProcess:
         filter_ = seccomp.descriptor()
-        in_memory = ("--size", str(limits.output_mib << 20), "--tmpfs")
         own = [
-            *in_memory,
-            "/tmp",  # noqa: S108 - inside
-            *in_memory,
-            "/dev/shm",  # noqa: S108 - inside
-            *in_memory,
-            str(folders.scratch),
+            *_in_memory(limits.output_mib, str(folders.scratch)),
             *(part for path in folders.readable for part in ("--ro-bind", str(path), str(path))),
             "--bind" if folders.fills_output else "--ro-bind",
             str(folders.output),
             str(folders.output),
             "--remount-ro",
             "/",
-            "--chdir",
-            str(folders.work),
             "--seccomp",
             str(filter_),
         ]
         try:
             return BareProcess(
-                [*self._view(), *own, "--", *argv],
+                [*self._view(output_mib=limits.output_mib), *own, "--", *argv],
                 folders=folders,
                 env=env,  # and nothing else: --clearenv would leave ours to be read in /proc/1/environ
                 limits=limits,
@@ -83,8 +75,8 @@ class BubblewrapSandbox:
         finally:
             os.close(filter_)
 
-    def _view(self) -> list[str]:
-        """What is the same for every process: namespaces, the system's and Python's files, devices."""
+    def _view(self, *, output_mib: int) -> list[str]:
+        """What does not depend on the run: namespaces, the system's and Python's files, devices, room in memory."""
         python = {sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")}
         shown: list[str] = []
         for path in (*SYSTEM, *sorted(path for path in python if not path.startswith("/usr/"))):
@@ -99,21 +91,24 @@ class BubblewrapSandbox:
             "--unshare-user",
             "--disable-userns",
             "--die-with-parent",
-            "--new-session",
             "--hostname",
             "sandbox",
             "--uid",
             "65534",
             "--gid",
             "65534",
-            "--cap-drop",
-            "ALL",
+            *_in_memory(output_mib, "/tmp"),  # noqa: S108 - inside; first, because Python may lie below it
             *shown,
             "--proc",
             "/proc",
             "--dev",
             "/dev",
             *devices,
+            *_in_memory(output_mib, "/dev/shm"),  # noqa: S108 - inside
             "--remount-ro",
             "/dev",
         ]
+
+
+def _in_memory(size_mib: int, place: str) -> tuple[str, ...]:
+    return "--size", str(size_mib << 20), "--tmpfs", place

@@ -17,14 +17,14 @@ from typing import IO, Any, cast
 import docker
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from runner import engine
-from runner.archive import unpack
-from runner.sandbox import MAX_FILES, MAX_TASKS, Cause, Exit, Folders, Limits
-from runner.seccomp import PROFILE
+from runner.sandbox import engine
+from runner.sandbox.archive import unpack
+from runner.sandbox.image import chosen
+from runner.sandbox.interface import MAX_FILES, MAX_OPEN_FILES, MAX_TASKS, Cause, Exit, Folders, Image, Limits
+from runner.sandbox.seccomp import PROFILE
 from runner.transcript import Printed
 
 USER = "65534:65534"
-MAX_OPEN_FILES = 4_096
 GRACE_S = 600.0  # labels name a deadline this long after the last one that we keep ourselves
 TICK_S = 0.1
 DRAIN_S = 5.0
@@ -36,10 +36,10 @@ class ContainerSandbox:
 
     python = "python3"
 
-    def __init__(self, *, run_dir: Path, has_gpu: bool) -> None:
+    def __init__(self, *, run_dir: Path, has_gpu: bool, image: Image | None = None) -> None:
         """Raises SandboxError."""
         self._client = engine.connected()
-        self._image = engine.image_id(self._client, os.environ.get("NIGHTLAB_IMAGE", ""))
+        self._image = chosen(self._client, image, machines_own=os.environ.get("NIGHTLAB_IMAGE", ""))
         self._run_dir = run_dir
         self._gpus = [os.environ["NIGHTLAB_GPU"]] if has_gpu and "NIGHTLAB_GPU" in os.environ else None
         self._has_gpu = has_gpu

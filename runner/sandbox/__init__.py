@@ -1,0 +1,1 @@
+"""Where candidate code runs: one interface, three implementations, and what they stand on."""
