@@ -1,4 +1,7 @@
-"""`python -m runner`: one request on stdin, progress and one run on stdout. `--describe`: what this machine is."""
+"""`python -m runner`: one request on stdin, progress and one run on stdout.
+
+`--describe`: what this machine is; `--check SANDBOX`: whether candidates could be run in that.
+"""
 
 import json
 import os
@@ -7,20 +10,25 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runner.bench import measure
-from runner.descendants import adopt_orphans, exit_when_closed
 from runner.protocol import Line, Progress, ProtocolError, decode_request, encode
+from runner.sandbox.choice import sandbox
+from runner.sandbox.descendants import adopt_orphans, exit_when_closed
+from runner.sandbox.interface import SandboxError
 
 
 def main(arguments: list[str]) -> int:
     if arguments == ["--describe"]:
         print(json.dumps(describe(), indent=2))  # noqa: T201 - a command's output
         return 0
+    if len(arguments) == 2 and arguments[0] == "--check":
+        return check(arguments[1])
     if arguments:
-        print("usage: python -m runner [--describe]", file=sys.stderr)  # noqa: T201 - a command's output
+        print("usage: python -m runner [--describe | --check SANDBOX]", file=sys.stderr)  # noqa: T201 - a command's output
         return 2
     out = os.dup(1)
     os.dup2(2, 1)  # whatever prints by accident must not end up between the lines of the protocol
@@ -70,6 +78,17 @@ def describe() -> dict[str, object]:
         "torch": torch_version,
         "python": platform.python_version(),
     }
+
+
+def check(name: str) -> int:
+    """Whether candidates could be run in the sandbox of that name; says why not."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            sandbox(name, run_dir=Path(folder), has_gpu=bool(_gpus()))
+        except SandboxError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - a command's output
+            return 1
+    return 0
 
 
 def _hardware_class(gpus: list[str]) -> str:

@@ -40,7 +40,7 @@ def require_space(folder: Path, need_mib: int) -> None:
 def run_folder(need_mib: int) -> Iterator[Path]:
     """A fresh private folder, removed afterwards; those of runners that were killed are removed first.
 
-    It lies in the system's temporary folder because the path of a unix socket has room for about 100 characters.
+    It lies in the system's temporary folder (TMPDIR), since nothing in it outlives the run.
     """
     root = Path(tempfile.gettempdir()) / f"nightlab-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
@@ -57,8 +57,13 @@ def run_folder(need_mib: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        remove(folder)
-        os.close(lock)
+        try:
+            remove(folder)
+        except SystemExit:  # a signal in the middle of it
+            remove(folder)
+            raise
+        finally:
+            os.close(lock)
 
 
 def _remove_if_abandoned(folder: Path) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.cache import require_space
-from runner.corpus import Corpus
 from runner.protocol import Request, Status
-from runner.sandbox import Cause, Exit, Folders, Limits, Process, Sandbox
+from runner.sandbox.interface import Cause, Exit, Folders, Limits, Process, Sandbox
 from runner.transcript import exception_line
 
 _OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory")
@@ -32,7 +31,6 @@ class Candidate:
     box: Sandbox
     folder: Path
     task_dir: Path
-    data: Corpus
 
     def __post_init__(self) -> None:
         self.out_dir.mkdir()
@@ -40,6 +38,14 @@ class Candidate:
     @property
     def out_dir(self) -> Path:
         return self.folder / "out"
+
+    @property
+    def python(self) -> list[str]:
+        return [self.box.python, "-s", "-B"]
+
+    def home(self, name: str) -> Path:
+        """The scratch folder of one of its processes."""
+        return self.folder / f"{name}-home"
 
     def start(
         self,
@@ -52,7 +58,7 @@ class Candidate:
         trains: bool = False,
     ) -> Process:
         """Each process gets a temporary folder of its own, so that none finds what another left."""
-        home, task = self.folder / f"{name}-home", self.request.task
+        home, task = self.home(name), self.request.task
         home.mkdir()
         fixed = {
             "HOME": str(home),
@@ -65,7 +71,7 @@ class Candidate:
         if task.preset == "cpu":  # one thread: repeatable, and two runs at once do not disturb each other
             fixed |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         return self.box.start(
-            [self.box.python, "-s", "-B", *argv],
+            argv,
             folders=Folders(
                 work=self.task_dir,
                 readable=(self.folder / "tree", *readable),

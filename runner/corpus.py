@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from runner.cache import locked
-from runner.descendants import die_with_parent
+from runner.sandbox.descendants import die_with_parent
 
 PREPARE_TIMEOUT_S = 3600
 
@@ -22,13 +23,23 @@ class PrepareError(Exception):
     """The data could not be built."""
 
 
+class Kind(StrEnum):
+    """What a model answers, and so how it is asked, audited and scored."""
+
+    LANGUAGE = "language"  # the next token: bits per byte
+    REGRESSION = "regression"  # K numbers for an array: root mean square error
+    CLASSIFICATION = "classification"  # a score for each of K classes: accuracy
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
     """What prepare.py leaves in meta.json."""
 
-    vocab_size: int
     corpus_sha256: str
-    tokenizer_sha256: str
+    kind: Kind = Kind.LANGUAGE
+    vocab_size: int = 0  # of a language
+    tokenizer_sha256: str = ""
+    outputs: int = 0  # K, of the other kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,7 @@ class Corpus:
 
     train: Path
     validation: Path
+    holdout: Path  # need not be there
     meta: Meta
     prepare_sha256: str
 
@@ -53,7 +65,13 @@ def prepared(*, script: bytes, preset: str, cache_dir: Path) -> Corpus:
         meta = TypeAdapter(Meta).validate_json((folder / "meta.json").read_bytes())
     except (OSError, ValidationError):
         raise PrepareError("prepare.py left no usable meta.json") from None
-    return Corpus(train=folder / "train", validation=folder / "validation", meta=meta, prepare_sha256=prepare_sha256)
+    return Corpus(
+        train=folder / "train",
+        validation=folder / "validation",
+        holdout=folder / "holdout",
+        meta=meta,
+        prepare_sha256=prepare_sha256,
+    )
 
 
 def _build(*, script: bytes, preset: str, folder: Path) -> None:

@@ -1,16 +1,17 @@
-"""The trusted end of the socket to one worker: asks for logits, and believes nothing about the answer's form."""
+"""The trusted end of the socket to one worker: asks, and believes nothing about the answer's form."""
 
 import select
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.sandbox import Exit, Process
-from runner.score import RejectedError, Tokens
-from runner.worker import HEADER
+from runner.sandbox.interface import Exit, Process
+from runner.score import RejectedError
+from runner.worker import HEADER, short
 
 _CHUNK = 1 << 20
 
@@ -28,7 +29,8 @@ class Listener:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
+        with short(str(path)) as address:
+            self._socket.bind(address)
         path.chmod(0o666)  # in a folder of our own; inside a container it is another user who connects
         self._socket.listen(1)
 
@@ -53,16 +55,21 @@ class Exchange:
         self._process = process
         self._supervised_s = 0.0
 
-    def ask(self, tokens: Tokens, vocab_size: int) -> NDArray[np.float32]:
-        """tokens [B, T] -> logits [B, T, V]. Raises WorkerLostError or RejectedError."""
+    def ask(self, batch: NDArray[Any], answer: tuple[int, ...]) -> NDArray[np.float32]:
+        """Tokens [B, T] or arrays [B, ...] -> [B, *answer]: (T, V) logits, or (K,) outputs of an array.
+
+        Raises WorkerLostError or RejectedError.
+        """
         self._require_silence()
-        count, length = tokens.shape
-        self._send(HEADER.pack(count, length, 0) + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
+        count, is_text = len(batch), len(answer) == 2
+        body = np.ascontiguousarray(batch, dtype="<i8" if is_text else "<f4")
+        self._send(HEADER.pack(count, body[0].size, 0) + body.tobytes())
         shape = HEADER.unpack(self.receive(HEADER.size))
-        if shape != (count, length, vocab_size):
-            raise RejectedError(f"the model answered {list(shape)} logits where {[count, length, vocab_size]} were due")
-        body = self.receive(count * length * vocab_size * 4)
-        return np.frombuffer(body, dtype="<f4").reshape(shape)
+        if shape != (count, *(answer if is_text else (1, *answer))):
+            got, due = (list(shape), "logits") if is_text else ([shape[0], *shape[2:]], "outputs")
+            raise RejectedError(f"the model answered {got} {due} where {[count, *answer]} were due")
+        data = self.receive(4 * count * int(np.prod(answer)))
+        return np.frombuffer(data, dtype="<f4").reshape(count, *answer)
 
     def close(self) -> None:
         """Raises RejectedError if anything was sent that nobody asked for."""

@@ -12,6 +12,10 @@ from functools import lru_cache
 from pathspec import GitIgnoreSpec
 from pydantic import TypeAdapter, ValidationError
 
+# How far two answers of an honest model may lie apart: by 0 in float32 on a CPU, by rounding elsewhere.
+AUDIT_TOLERANCE = 0.01
+AUDIT_TOLERANCE_CAP = 0.1  # however noisy the hardware: a tenth of it, on average, is what a cheat could hide
+
 
 class Status(StrEnum):
     """How a run ended. Only OK carries a metric that counts."""
@@ -39,16 +43,35 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The tree to measure: `base_sha`'s tree, with the paths under `allowed` taken from `head_sha`.
+class DraftFile:
+    """The whole text of one file that no commit has yet."""
 
-    A run of main itself has head_sha == base_sha. `allowed` holds gitignore-style patterns as in the contract.
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The tree to measure: `base_sha`'s tree, with the paths under `allowed` taken from `head_sha`, then `drafts`.
+
+    A run of main itself has head_sha == base_sha. `allowed` holds gitignore-style patterns as in the contract; a draft
+    of any other path is refused.
     """
 
     git_url: str
     base_sha: str
     head_sha: str
     allowed: tuple[str, ...]
+    drafts: tuple[DraftFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """Claims mode: nothing is asked of a model; the metric is what `command` printed last as `metric: number`."""
+
+    command: tuple[str, ...]  # run in the task's directory; a first word of python3 is the sandbox's Python
+    metric: str
+    data: str = ""  # the folder below the runner's NIGHTLAB_DATA that is the command's home, read-only; "": none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +85,18 @@ class Task:
     timeout_s: float  # hard limit for everything after the process starts
     memory_mib: int
     output_mib: int
+    claims: Claims | None = None  # None: the runner makes the number itself
+    image: str = ""  # of containers: a digest, or the path of main's Dockerfile; "": the runner's own
+    higher_is_better: bool = False  # the contract's word on the metric, which the runner holds against the task's kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run: this tree, this seed. `cache_dir` is where prepared data and bare clones may be kept."""
+    """One run: this tree, this seed. `cache_dir` is where prepared data and bare clones may be kept.
+
+    A smoke run finds out whether the tree works at all: it trains, loads the model and asks it about tokens drawn at
+    random. It sees nothing of the validation split and has no metric.
+    """
 
     run_id: str
     source: Source
@@ -75,6 +105,9 @@ class Request:
     sandbox: str  # "docker", "bubblewrap" or "subprocess"
     cache_dir: str
     hardware_class: str
+    smoke: bool = False
+    audit_tolerance: float = AUDIT_TOLERANCE  # from here to the cap, as main's own runs on this hardware need it
+    split: str = "validation"  # or "holdout", of main only: the split that never selects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +122,36 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What a training ran on, as the runner saw it from outside while it went on. Empty or 0: not known."""
+
+    cpu: str = ""  # model
+    cores: int = 0
+    governor: str = ""  # of the CPU's frequency
+    cpu_mhz: float = 0.0  # mean over the cores and the training
+    load: float = 0.0  # mean of the load average over a minute
+    stolen_s: float = 0.0  # CPU seconds that the host of a virtual machine gave to others
+    others_s: float = 0.0  # CPU seconds that this machine spent on something else
+    software: str = ""  # versions, or the image
+    gpu: str = ""
+    gpu_uuid: str = ""
+    driver: str = ""
+    cuda: str = ""  # the newest that the driver knows
+    gpu_mhz: float = 0.0  # of its cores, mean
+    gpu_mhz_low: float = 0.0
+    gpu_memory_mhz: float = 0.0
+    gpu_celsius: float = 0.0  # at its hottest
+    gpu_watts: float = 0.0  # mean
+    throttled: tuple[tuple[str, float], ...] = ()  # (reason, share of the samples)
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One training of one tree with one seed, as measured. Everything except `claimed_*` is our own number."""
+    """One training of one tree with one seed, as measured.
+
+    Everything is our own number except `claimed_*` and, when it is `self_reported`, the metric.
+    """
 
     run_id: str
     status: Status
@@ -120,6 +181,13 @@ class Run:
     freeze_s: float = 0.0  # wall seconds between the end of training and the hash of what it left
     cheat_gain: float = 0.0  # what a cheat at every audited place could gain at most, in the metric's unit
     start_s: float = 0.0  # wall seconds until its processes could run; the training's is part of overhead_s
+    self_reported: bool = False  # claims mode: the metric is what the candidate printed
+    has_holdout: bool = False  # prepare.py left a split that never selects
+    audit_tolerance: float = 0.0  # what audit_max_gap was held against
+    audit_unit: str = ""  # of both
+    hidden_gain: float = 0.0  # what could hide within the tolerance, in the metric's unit
+    claimed_memory_mib: float = 0.0  # of the accelerator, as printed in claims mode
+    hardware: Hardware = Hardware()
 
     @property
     def wall_s(self) -> float:

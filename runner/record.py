@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from runner.protocol import Phase, Request, Run, Status, unmeasured
-from runner.sandbox import Exit
+from runner.protocol import Phase, Progress, Request, Run, Status, unmeasured
+from runner.sandbox.interface import Exit
 from runner.transcript import sanitised
 
 CURVE_POINTS = 60
 REASON_CHARACTERS = 600
+Report = Callable[[Progress], None]
 _TIMED = (Phase.TRAIN, Phase.FREEZE, Phase.PREDICT, Phase.AUDIT, Phase.SCORE)
 
 

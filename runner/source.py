@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.cache import locked
-from runner.descendants import die_with_parent
-from runner.protocol import Source, allowed
+from runner.protocol import DraftFile, Source, allowed
+from runner.sandbox.descendants import die_with_parent
 
 TOKEN_VARIABLE = "NIGHTLAB_GIT_TOKEN"  # noqa: S105 - a name, not a secret
 GIT_TIMEOUT_S = 600
@@ -39,7 +39,7 @@ class Checkout:
 
     def __init__(self, *, source: Source, cache_dir: Path, run_dir: Path) -> None:
         """Raises FetchError or TreeError."""
-        self._base_sha = source.base_sha
+        self._source, self._base_sha = source, source.base_sha
         self._git_dir = _fetched(source, cache_dir)
         self._run_dir = run_dir
         self.folder = run_dir / "tree"
@@ -47,14 +47,27 @@ class Checkout:
         self.tree_sha = self._combine(source)
         self._git("checkout-index", "--all", index="measured")
 
-    def fixed_file(self, path: str) -> bytes:
-        """The content of a file that must be main's own. Raises TreeError if it is missing or not main's."""
+    def fixed_file(self, path: str, *, required: bool = True) -> bytes:
+        """The content of a file that must be main's own. Raises TreeError if it is missing or not main's.
+
+        Where it is not required and main has none, nobody may add it, and it is empty.
+        """
         base, measured = (self._blob(tree, path) for tree in (self._base_sha, self.tree_sha))
-        if base is None:
+        if base is None and required:
             raise TreeError(f"main has no {path}")
         if base != measured:
             raise TreeError(f"{path} is fixed, but the pull request changes it")
-        return self._git("cat-file", "blob", base)
+        return b"" if base is None else self._git("cat-file", "blob", base)
+
+    def image_context(self) -> str:
+        """The tree that main's image is made from: main's, less what proposals may edit. It names its content."""
+        self._git("read-tree", self._base_sha, index="image")
+        gone = [f"0 {'0' * 40}\t{path}" for path in self._allowed("image", self._source)]
+        self._git("update-index", "-z", "--index-info", index="image", data="\0".join([*gone, ""]))
+        return self._git("write-tree", index="image").decode().strip()
+
+    def tar(self, tree: str) -> bytes:
+        return self._git("archive", "--format=tar", tree)
 
     def _blob(self, tree: str, path: str) -> str | None:
         try:
@@ -72,11 +85,23 @@ class Checkout:
                 if mode not in _REGULAR_MODES:
                     raise TreeError(f"{path} is a link or a submodule, which a proposal may not add")
                 changes.append(f"{mode} {blob}\t{path}")
-            try:
-                self._git("update-index", "-z", "--index-info", index="measured", data="\0".join([*changes, ""]))
-            except GitError as error:
-                raise TreeError(f"the pull request's files do not fit into main's tree: {error}") from None
+            self._change(changes)
+        if source.drafts:
+            self._change([self._drafted(draft, source) for draft in source.drafts])
         return self._git("write-tree", index="measured").decode().strip()
+
+    def _drafted(self, draft: DraftFile, source: Source) -> str:
+        """The line of the index for a file that no commit has; the bot checked its path, and here it is again."""
+        if not allowed(draft.path, source.allowed):
+            raise TreeError(f"{draft.path!r} is outside what the contract allows")
+        blob = self._git("hash-object", "-w", "--stdin", data=draft.text).decode().strip()
+        return f"100644 {blob}\t{draft.path}"
+
+    def _change(self, lines: list[str]) -> None:
+        try:
+            self._git("update-index", "-z", "--index-info", index="measured", data="\0".join([*lines, ""]))
+        except GitError as error:
+            raise TreeError(f"the pull request's files do not fit into main's tree: {error}") from None
 
     def _allowed(self, index: str, source: Source) -> dict[str, tuple[str, str]]:
         """path -> (mode, blob) of the entries of an index that a proposal may change."""

@@ -11,7 +11,9 @@ LINE_BYTES = 4_096
 REASON_CHARACTERS = 300
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-_PROGRESS = re.compile(r"step (\d{1,9})/(\d{1,9}) loss (\S{1,32})")
+_PROGRESS = re.compile(
+    r"step (?P<step>\d{1,9})(?:/(?P<total>\d{1,9}) loss| \((?P<percent>[\d.]{1,8})%\) \| loss:) (?P<loss>\S{1,32})"
+)
 _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
 
 
@@ -28,7 +30,8 @@ class Printed:
 
     def add(self, data: bytes, on_line: Callable[[str], None] | None) -> None:
         self._tail = (self._tail + data)[-TAIL_BYTES:]
-        *lines, self._line = (self._line + data)[-LINE_BYTES:].split(b"\n")  # of a flood, only its end is looked at
+        # Of a flood, only the end is looked at; a line that overwrites itself in a terminal is several.
+        *lines, self._line = (self._line + data)[-LINE_BYTES:].replace(b"\r", b"\n").split(b"\n")
         if on_line is not None:
             for line in lines:
                 on_line(line.decode(errors="replace"))
@@ -57,12 +60,13 @@ def exception_line(text: str) -> str:
 
 
 def claimed_progress(line: str) -> tuple[int, int, float] | None:
-    """(step, total steps, loss) of a line like `step 120/500 loss 3.21`; None for anything else."""
+    """(step, total steps, loss) of `step 120/500 loss 3.21` or `step 00120 (24.0%) | loss: 3.21`; None for others."""
     found = _PROGRESS.match(line)
     if not found:
         return None
     try:
-        step, total, loss = int(found[1]), int(found[2]), float(found[3])
+        step, loss, share = int(found["step"]), float(found["loss"]), float(found["percent"] or 0) / 100
     except ValueError:
         return None
+    total = int(found["total"]) if found["total"] else round(step / share) if share else 0
     return (step, total, loss) if math.isfinite(loss) else None

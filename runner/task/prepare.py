@@ -4,9 +4,10 @@
         train/tokens.npy            uint16 [n], one stream of documents, each opened by BOS
         validation/sequences.npy    uint16 [N, T + 1], non-overlapping; the last token is a target only
         validation/token_bytes.npy  int64 [V], length of each token in bytes; 0 for BOS
+        holdout/                    the same of other documents: scored on what was merged, and never selecting
         meta.json                   vocabulary, shapes and the digests that tell whether two results may be compared
 
-Training sees `train/` only; `validation/` stays with the runner. As a module it gives train.py the preset's fixed
+Training sees `train/` only; the rest stays with the runner. As a module it gives train.py the preset's fixed
 shapes (`PRESETS`), batches of the training split (`Batches`) and the budget (`Budget`).
 
 The corpus of the `cpu` preset is the Python standard library's own source code, read where it is installed. It is not
@@ -34,7 +35,8 @@ Tokens = NDArray[np.uint16]
 BOS = "<|bos|>"
 PATTERN = r"[ _.]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\n *| +|\s"  # pieces that no token crosses
 EXCLUDED = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "encodings", "__pycache__"})
-VALIDATION_SHARE = 16  # one path hash in so many
+SPLITS = ("train", "validation", "holdout")
+HELD_OUT_SHARE = 16  # one path hash in so many is validation, one other the holdout
 RECOUNT_STEPS = 50  # how often a step's work is counted again
 
 
@@ -155,23 +157,24 @@ def main() -> None:
     """Builds $DATA_DIR."""
     name = os.environ["PRESET"]
     preset, data_dir = PRESETS[name], Path(os.environ["DATA_DIR"])
-    train, validation = _standard_library() if name == "cpu" else _climbmix(preset.shards)
+    documents = list(_standard_library() if name == "cpu" else _climbmix(preset.shards))
+    texts = {split: [text for one, text in documents if one == split] for split in SPLITS}
     corpus = hashlib.sha256()
-    for text in (*train, BOS, *validation):
+    for text in (*texts["train"], BOS, *texts["validation"], BOS, *texts["holdout"]):
         corpus.update(hashlib.sha256(text.encode()).digest())
 
-    encoder = _tokenizer(train, preset.vocab_size)
-    sequences = _validation_sequences(_encode(encoder, validation), preset)
+    encoder = _tokenizer([text for split, text in documents if split != "validation"], preset.vocab_size)
     token_bytes = [len(encoder.decode_single_token_bytes(token)) for token in range(preset.vocab_size - 1)] + [0]
     tokenizer_sha256 = hashlib.sha256(
         b"".join(encoder.decode_single_token_bytes(token) + b"\n" for token in range(preset.vocab_size - 1))
     ).hexdigest()
 
-    for folder in ("train", "validation"):
-        (data_dir / folder).mkdir(parents=True, exist_ok=True)
-    np.save(data_dir / "train" / "tokens.npy", _encode(encoder, train))
-    np.save(data_dir / "validation" / "sequences.npy", sequences)
-    np.save(data_dir / "validation" / "token_bytes.npy", np.array(token_bytes, dtype=np.int64))
+    for split in SPLITS:
+        (data_dir / split).mkdir(parents=True, exist_ok=True)
+    np.save(data_dir / "train" / "tokens.npy", _encode(encoder, texts["train"]))
+    for split in SPLITS[1:]:
+        np.save(data_dir / split / "sequences.npy", _sequences(_encode(encoder, texts[split]), preset))
+        np.save(data_dir / split / "token_bytes.npy", np.array(token_bytes, dtype=np.int64))
     meta = {
         "vocab_size": preset.vocab_size,
         "corpus_sha256": corpus.hexdigest(),
@@ -180,33 +183,31 @@ def main() -> None:
     (data_dir / "meta.json").write_text(json.dumps(meta))
 
 
-def _standard_library() -> tuple[list[str], list[str]]:
-    """(train, validation): the library's sources in path order, split by the hash of the path."""
+def _standard_library() -> Iterator[tuple[str, str]]:
+    """(split, text): the library's sources in path order, split by the hash of the path."""
     root = Path(sysconfig.get_path("stdlib"))
-    split: tuple[list[str], list[str]] = ([], [])
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)
         if EXCLUDED.isdisjoint(relative.parts[:-1]) and not relative.parts[0].startswith("_sysconfigdata"):
-            chosen = hashlib.sha256(relative.as_posix().encode()).digest()[0] % VALIDATION_SHARE == 0
-            split[chosen].append(path.read_text(encoding="utf-8", errors="replace"))
-    return split
+            number = hashlib.sha256(relative.as_posix().encode()).digest()[0] % HELD_OUT_SHARE
+            split = {0: "validation", 1: "holdout"}.get(number, "train")
+            yield split, path.read_text(encoding="utf-8", errors="replace")
 
 
-def _climbmix(shards: int) -> tuple[list[str], list[str]]:
-    """(train, validation): documents of the first shards; the last of them is validation."""
+def _climbmix(shards: int) -> Iterator[tuple[str, str]]:
+    """(split, text): documents of the first shards, and of two more, which are held out."""
     import pyarrow.parquet as parquet  # only this preset needs these two
     from huggingface_hub import hf_hub_download
 
-    def documents(shard: int) -> list[str]:
+    for shard in range(shards + 1):
         path = hf_hub_download("karpathy/climbmix-400b-shuffle", f"shard_{shard:05d}.parquet", repo_type="dataset")
-        texts: list[str] = parquet.read_table(path, columns=["text"])["text"].to_pylist()
-        return texts
-
-    return [text for shard in range(shards - 1) for text in documents(shard)], documents(shards - 1)
+        split = {shards - 1: "validation", shards: "holdout"}.get(shard, "train")
+        for text in parquet.read_table(path, columns=["text"])["text"].to_pylist():
+            yield split, text
 
 
 def _tokenizer(texts: Sequence[str], vocab_size: int) -> Any:
-    """A byte-pair encoder of `vocab_size` tokens, the last of which is BOS."""
+    """A byte-pair encoder of `vocab_size` tokens, the last of which is BOS. It has seen the holdout, as text only."""
     import rustbpe
     import tiktoken
 
@@ -223,11 +224,11 @@ def _encode(encoder: Any, texts: Sequence[str]) -> Tokens:
     return np.concatenate(parts)
 
 
-def _validation_sequences(tokens: Tokens, preset: Preset) -> Tokens:
-    """uint16 [N, T + 1], spread evenly over the validation stream."""
+def _sequences(tokens: Tokens, preset: Preset) -> Tokens:
+    """uint16 [N, T + 1], spread evenly over a held-out stream."""
     whole = len(tokens) // (preset.sequence_length + 1)
     if whole < preset.validation_sequences:
-        raise SystemExit(f"the corpus has {whole} validation sequences, {preset.validation_sequences} are needed")
+        raise SystemExit(f"a held-out split has {whole} sequences, {preset.validation_sequences} are needed")
     rows = tokens[: whole * (preset.sequence_length + 1)].reshape(whole, -1)
     chosen: Tokens = rows[np.linspace(0, whole - 1, preset.validation_sequences).astype(int)]
     return chosen

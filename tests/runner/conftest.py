@@ -1,12 +1,12 @@
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from fake_task import Bench, made
 
-from runner.sandbox import SandboxError
+from runner.sandbox.bubblewrap import BubblewrapSandbox
+from runner.sandbox.interface import SandboxError
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def in_docker(bench: Bench) -> Bench:
     """Runs go to containers; skips where there is no engine."""
     if "NIGHTLAB_IMAGE" not in os.environ:
         pytest.skip("NIGHTLAB_IMAGE is not set; `.ci/docker COMMAND` starts an engine, makes the image and sets it")
-    from runner import engine
+    from runner.sandbox import engine
 
     try:
         engine.connected()
@@ -34,6 +34,8 @@ def sealed(request: pytest.FixtureRequest, bench: Bench) -> Iterator[Bench]:
     if request.param == "docker":
         yield request.getfixturevalue("in_docker")
         return
-    if shutil.which("bwrap") is None or os.geteuid() == 0:
-        pytest.skip("needs bwrap, and a user other than root")
+    try:
+        BubblewrapSandbox(has_gpu=False)
+    except SandboxError as error:  # no bwrap, no user namespaces, or root
+        pytest.skip(str(error))
     yield replace(bench, sandbox="bubblewrap")

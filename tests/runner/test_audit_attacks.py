@@ -1,9 +1,12 @@
 """Models that cheat: what they answer, or what they send, must never become a metric."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from fake_task import TRAIN, Bench, limited, measured
 
-from runner.protocol import Status
+from runner.protocol import AUDIT_TOLERANCE_CAP, Status
 
 HONEST = "    return lambda tokens: table[tokens]\n"
 LOOKED = "asked again without the text that follows, the model gave other probabilities"
@@ -59,6 +62,20 @@ def test_probabilities_that_do_not_follow_from_the_past(bench: Bench, body: str)
     assert run.status is Status.INVALID
     assert run.reason.startswith(LOOKED)
     assert run.metric is None
+
+
+def test_noisy_hardware_is_tolerated_up_to_a_cap(bench: Bench) -> None:
+    noise = "return table[tokens] + np.random.default_rng().uniform(-{0}, {0}, size=(*tokens.shape, 16))"
+    asked = {
+        level: replace(bench.train_with(answering(noise.format(level))), audit_tolerance=tolerance)
+        for level, tolerance in ((0.01, 0.05), (0.1, 5.0))
+    }
+    tolerated, _ = measured(asked[0.01])
+    assert (tolerated.status, tolerated.audit_tolerance, tolerated.audit_unit) == (Status.OK, 0.05, "nats")
+    assert 0.01 < tolerated.audit_max_gap < 0.05
+    assert tolerated.hidden_gain == pytest.approx(0.005 / np.log(2) / 2)  # a tenth of it, in bits over two bytes
+    capped, _ = measured(asked[0.1])
+    assert (capped.status, capped.audit_tolerance) == (Status.INVALID, AUDIT_TOLERANCE_CAP)
 
 
 @pytest.mark.parametrize(

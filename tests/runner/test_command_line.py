@@ -27,4 +27,10 @@ def test_what_is_no_request_is_refused_in_one_line() -> None:
 
 def test_unknown_arguments_show_the_usage() -> None:
     done = run("--help")
-    assert (done.returncode, done.stderr) == (2, "usage: python -m runner [--describe]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: python -m runner [--describe | --check SANDBOX]\n")
+
+
+def test_a_sandbox_is_tried_out() -> None:
+    assert run("--check", "subprocess").returncode == 0
+    refused = run("--check", "chroot")
+    assert (refused.returncode, "this runner has no 'chroot' sandbox" in refused.stderr) == (1, True)

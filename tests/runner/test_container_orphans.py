@@ -9,8 +9,8 @@ import docker
 import pytest
 from fake_task import TRAIN, Bench, asked, doing, limited, measured
 
-from runner import engine
 from runner.protocol import Phase, Status, decode_line
+from runner.sandbox import engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -68,13 +68,27 @@ def test_a_killed_runner_leaves_nothing(in_docker: Bench, tmp_path: Path, phase:
 
 def _is_guard(pid: int, run_dir: str) -> bool:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:4] == [
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:5] == [
+            b"-P",
             b"-m",
-            b"runner.engine",
+            b"runner.sandbox.engine",
             run_dir.encode(),
         ]
     except OSError:
         return False
+
+
+def test_the_engine_keeps_nothing_that_is_printed(in_docker: Bench, tmp_path: Path) -> None:
+    """Control: log_config. The engine's default would write all of it to the machine's disk."""
+    request = limited(in_docker.train_with(doing(f"print('said', flush=True); {HANG}")), timeout_s=100)
+    with asked(request, env={"TMPDIR": str(tmp_path)}) as runner:
+        assert runner.stdout is not None
+        next(line for line in runner.stdout if '"train"' in line)
+        time.sleep(1.5)
+        (run_dir,) = [str(path) for path in (tmp_path / f"nightlab-{os.getuid()}").iterdir() if path.is_dir()]
+        client = engine.connected()
+        made = client.containers(all=True, filters={"label": f"{engine.RUN}={run_dir}"})
+        assert [client.inspect_container(one["Id"])["LogPath"] for one in made] == ["", ""]
 
 
 def test_what_is_past_its_deadline_is_swept_wherever_it_came_from(in_docker: Bench) -> None:

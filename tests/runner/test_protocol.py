@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.protocol import (
+    DraftFile,
     Line,
     Progress,
     ProtocolError,
@@ -30,7 +31,11 @@ def built(kind: type, **known: st.SearchStrategy[object]) -> st.SearchStrategy[o
 
 TUPLE = st.lists(TEXT, max_size=3).map(tuple)
 CURVE = st.lists(st.tuples(st.integers(0, 10**9), NUMBER), max_size=3).map(tuple)
-REQUESTS = built(Request, source=built(Source, allowed=TUPLE), task=built(Task))
+REQUESTS = built(
+    Request,
+    source=built(Source, allowed=TUPLE, drafts=st.lists(built(DraftFile), max_size=2).map(tuple)),
+    task=built(Task),
+)
 
 
 @given(REQUESTS)

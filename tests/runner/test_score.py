@@ -8,15 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from runner.score import (
-    AUDIT_TOLERANCE_NATS,
-    RejectedError,
-    Validation,
-    bits_per_byte,
-    draw_audit,
-    judge,
-    log_probabilities,
-)
+from runner.score import AUDIT_TOLERANCE, RejectedError, Text, bits_per_byte, draw_audit, judge, log_probabilities
 
 
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0, 1e4))
@@ -37,7 +29,7 @@ def test_one_value_that_is_not_finite_is_enough(value: float) -> None:
 
 
 def test_bits_per_byte_leaves_out_tokens_without_bytes() -> None:
-    validation = Validation(np.array([[0, 1, 2], [0, 2, 0]]), np.array([0, 1, 3]))
+    validation = Text(np.array([[0, 1, 2], [0, 2, 0]]), np.array([0, 1, 3]))
     # targets 1, 2, 2, 0: 1 + 3 + 3 bytes, and the last one is not scored
     claimed = np.log(np.array([[1 / 2, 1 / 4], [1 / 16, 1e-9]]))
     assert bits_per_byte(claimed, validation) == pytest.approx((1 + 2 + 4) / 7)
@@ -57,9 +49,9 @@ def test_the_tolerance_is_for_each_position_and_a_tenth_of_it_for_the_mean() -> 
     audited = np.full(320, -3.0)
     assert judge(audited, audited) == 0.0
     one_off = audited.copy()
-    one_off[7] += 1.01 * AUDIT_TOLERANCE_NATS
+    one_off[7] += 1.01 * AUDIT_TOLERANCE
     with pytest.raises(RejectedError, match="other probabilities"):
         judge(one_off, audited)
     with pytest.raises(RejectedError, match="worse on average"):
-        judge(audited + 0.11 * AUDIT_TOLERANCE_NATS, audited)
-    assert judge(audited - 0.5 * AUDIT_TOLERANCE_NATS, audited) == pytest.approx(0.5 * AUDIT_TOLERANCE_NATS)
+        judge(audited + 0.11 * AUDIT_TOLERANCE, audited)
+    assert judge(audited - 0.5 * AUDIT_TOLERANCE, audited) == pytest.approx(0.5 * AUDIT_TOLERANCE)
