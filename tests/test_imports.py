@@ -1,4 +1,4 @@
-"""Imports flow one way: cli, web -> workflows -> edge -> core -> runner.protocol. Read from the source."""
+"""Imports flow one way, from the command line down to `runner.protocol`: read from the source."""
 
 import ast
 from pathlib import Path
@@ -7,57 +7,45 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# A module may import from its own layer and from the layers listed for it; longest prefix wins.
+# A folder or module may import from itself and from what is listed for it; longest prefix wins.
 LAYERS = {
-    "bot.core": ("runner.protocol",),
-    "bot.edge": ("bot.core", "runner.protocol"),
-    "bot.hub": (),
-    "bot.engine": ("bot.core", "runner.protocol"),
-    "bot.lab": ("bot.edge",),
-    "bot.spending": ("bot.core", "bot.engine"),
-    "bot.proposing": ("bot.core", "bot.edge", "bot.engine", "bot.lab", "bot.spending"),
-    "bot.opening": ("bot.core", "bot.edge", "bot.lab", "bot.proposing"),
-    "bot.publication": ("bot.core", "bot.edge", "bot.lab"),
-    "bot.measurement": ("bot.core", "bot.edge", "bot.engine", "bot.lab", "bot.publication", "runner.protocol"),
-    "bot.experiment": (
-        "bot.core",
-        "bot.engine",
-        "bot.lab",
-        "bot.measurement",
-        "bot.opening",
-        "bot.publication",
-        "runner.protocol",
-    ),
-    "bot.notes": ("bot.core",),
-    "bot.burial": ("bot.core", "bot.engine", "bot.experiment"),
-    "bot.campaign": ("bot.core", "bot.engine", "bot.experiment", "bot.lab"),
-    "bot.commands": ("bot.campaign", "bot.core", "bot.engine", "bot.experiment", "bot.lab", "bot.notes", "bot.opening"),
-    "bot.web": ("bot.commands", "bot.core", "bot.notes"),
-    "bot.service": (
-        "bot.campaign",
-        "bot.commands",
-        "bot.core",
-        "bot.edge",
-        "bot.engine",
-        "bot.burial",
-        "bot.lab",
-        "bot.web",
-    ),
-    "bot.log": ("bot.core",),
-    "bot.rehearsal": ("bot.core", "bot.edge"),
-    "bot.demo": ("bot", "runner.protocol"),
-    "bot.cli": ("bot",),
     "runner.protocol": (),
     "runner": (),
+    "bot.hub": (),
+    "bot.core": ("runner.protocol",),
+    "bot.edge": ("bot.core", "runner.protocol"),
+    "bot.durable": ("bot.core", "bot.edge", "runner.protocol"),
+    "bot.loop": ("bot.core", "bot.edge", "bot.durable", "runner.protocol"),
+    "bot.intake": ("bot.core", "bot.edge", "bot.durable", "bot.loop"),
+    "bot.setup": ("bot.core", "bot.edge", "bot.durable"),
+    "bot.hand": ("bot.core", "bot.edge", "runner.protocol"),
+    "bot.web": ("bot.core", "bot.durable", "bot.loop", "bot.intake", "bot.setup", "runner.protocol"),
+    "bot.fleet": ("bot.core", "bot.edge", "bot.durable", "bot.setup"),
+    "bot.service": (
+        "bot.core",
+        "bot.edge",
+        "bot.durable",
+        "bot.loop",
+        "bot.intake",
+        "bot.setup",
+        "bot.fleet",
+        "bot.web",
+    ),
+    "bot.doctor": ("bot.core", "bot.edge", "bot.setup", "bot.service"),
+    "bot.process": ("bot",),
+    "bot.demo": ("bot", "runner.protocol"),
+    "bot.cli": ("bot",),
 }
 # Each outside party has one place that knows its library.
 ONLY_IN = {
-    "github": ("bot.edge.github", "bot.edge.access", "bot.edge.deliveries", "bot.edge.landing", "bot.lab"),
+    "github": ("bot.edge.github", "bot.hand.action", "bot.durable.lab"),
     "anthropic": ("bot.edge.claude",),
     "optuna": ("bot.edge.tuner",),
-    "docker": ("runner.container", "runner.engine"),
+    "psycopg": ("bot.edge.grants", "bot.edge.lease"),
+    "docker": ("runner.sandbox",),
     "torch": ("runner",),
     "flask": ("bot.web", "bot.hub"),
+    "prometheus_client": ("bot.loop.meters", "bot.web"),
 }
 SERVER = "bot.hub.server"  # waitress in a thread: the bot's web server is the same one
 
@@ -103,3 +91,25 @@ def test_imports_flow_one_way(module: str, path: Path) -> None:
             assert any(within(name, prefix) for prefix in may), f"{module} ({mine}) must not import {name}"
         if top in ONLY_IN:
             assert any(within(module, place) for place in ONLY_IN[top]), f"{module} must not import {name}"
+
+
+@pytest.mark.parametrize("folder", ["intake", "verdict", "proposal"])
+def test_core_folders_know_neither_one_another_nor_the_words(folder: str) -> None:
+    others = {f"bot.core.{name}" for name in ("intake", "verdict", "proposal", "words") if name != folder}
+    for module, path in modules():
+        if within(module, f"bot.core.{folder}"):
+            wrong = {name for name in imports(path) for other in others if within(name, other)}
+            assert not wrong, f"{module} must not import {wrong}"
+
+
+def test_no_module_needs_itself() -> None:
+    paths = dict(modules())
+    needs = {
+        module: {found for name in imports(path) for found in (name, name.rpartition(".")[0]) if found in paths}
+        - {module}
+        for module, path in paths.items()
+        if path.name != "__init__.py"
+    }
+    while ground := {module for module, needed in needs.items() if not needed & needs.keys()}:
+        needs = {module: needed for module, needed in needs.items() if module not in ground}
+    assert not needs, "these import one another in a circle, or stand above one"

@@ -10,16 +10,33 @@ from bot.core.document import shown
 RELATIVE_PATH = r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$"
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
+URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+PRINTABLE_OR_EMPTY = r"^([!-~]([ -~]*[!-~])?)?$"
+IMAGE = (
+    r"^([a-z0-9][a-z0-9._/:-]*@)?sha256:[0-9a-f]{64}$"
+    r"|^([A-Za-z0-9_][A-Za-z0-9_.-]*/)*([A-Za-z0-9_-]+\.)?Dockerfile(\.[A-Za-z0-9_-]+)?$"
+)
+FOLDER_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+DATABASE_URL = r"^(postgres(ql)?://.+)?$"
+GPUS = r"^(GPU|MIG)-[0-9a-f-]+(,(GPU|MIG)-[0-9a-f-]+)*$"
 
 _PATTERNS = {
     RELATIVE_PATH: "write a path inside the repository, such as `training`: letters, digits, `_`, `-`, `.` and `/`, "
     "no part beginning with a dot",
     NAME: "write a name of small letters, digits, `_`, `-` and `.`, such as `h100-80gb`",
     PRINTABLE: "write plain ASCII characters, with no space at either end",
+    URL: "write a web address such as `https://example.org`, without a user, a query or a fragment",
+    PRINTABLE_OR_EMPTY: "write plain ASCII characters, with no space at either end",
+    IMAGE: "write a digest, `sha256:...` or `name@sha256:...`, or the path of a Dockerfile on main",
+    FOLDER_NAME: "write the name of one folder: letters, digits, `_`, `-` and `.`",
+    DATABASE_URL: "write `postgresql://<user>:<password>@<host>/<name>`, or leave it out for SQLite",
+    GPUS: "write UUIDs as `nvidia-smi -L` shows them, with commas between and no spaces",
 }
 _TYPES = {
     "int_type": "write a whole number",
     "int_from_float": "write a whole number",
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
     "float_type": "write a number",
     "finite_number": "write a finite number",
     "bool_type": "write `true` or `false`",
@@ -58,8 +75,13 @@ def sentence(error: ErrorDetails, *, keys: list[str]) -> str:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else ""
+    close = nearest(word.lower(), known, cutoff=0.6)
+    return f"did you mean `{close}`?" if close else ""
+
+
+def nearest(word: str, known: list[str], *, cutoff: float) -> str:
+    """The known word most like `word`; empty when none is like it. `cutoff`: 0 takes anything, 1 only the same."""
+    return next(iter(get_close_matches(word, known, n=1, cutoff=cutoff)), "")
 
 
 def _choice(written: Any, expected: str) -> str:

@@ -17,6 +17,7 @@ from bot.core.layout import (
     PROGRAM,
     Campaign,
     Claude,
+    Commands,
     Effort,
     File,
     Land,
@@ -25,11 +26,12 @@ from bot.core.layout import (
     Proposer,
     Sandbox,
     TaskSection,
-    keys,
 )
-from bot.core.outcome import Metric
-from bot.core.policy import PolicySettings
-from runner.protocol import Task, allowed
+from bot.core.metric import Metric
+from bot.core.model import Direction
+from bot.core.schema import keys
+from bot.core.verdict.policy import PolicySettings
+from runner.protocol import Claims, Task, allowed
 
 __all__ = [
     "PATH",
@@ -70,6 +72,8 @@ class Contract:
     policy: PolicySettings
     campaign: Campaign
     limits: Limits
+    commands: Commands = dataclasses.field(default_factory=Commands)
+    may_land_claims: bool = True  # false where the metric is self-reported and the contract leaves its merges to people
 
     @property
     def repeatable(self) -> bool:
@@ -109,24 +113,38 @@ def parse(text: str) -> Contract | list[Problem]:
             document.report(detail["loc"], advice.sentence(detail, keys=keys(detail["loc"][:-1])))
     policy = _policy(document)
     _check_budget(document)
+    _check_image(document)
     _check_patterns(document)
     if file is None or policy is None or document.problems:
         return sorted(set(document.problems), key=lambda problem: (problem.line, problem.path, problem.message))
-    return _contract(file, policy)
+    unbudgeted = file.claims is not None and document.get("task", "budget") is None
+    return _contract(file, policy, unbudgeted=unbudgeted)
 
 
-def _contract(file: File, policy: PolicySettings) -> Contract:
+def _contract(file: File, policy: PolicySettings, *, unbudgeted: bool) -> Contract:
+    """Of a command that prints its own metric, the budget is its own affair unless the contract has one."""
+    claims = None
+    if file.claims is not None:
+        claims = Claims(command=tuple(file.claims.command), metric=file.metric.name, data=file.claims.data or "")
     return Contract(
         task=Task(
             directory=file.task.directory,
             preset=file.task.preset,
-            budget_steps=file.task.budget.steps or None,
-            budget_s=file.task.budget.seconds or None,
+            budget_steps=None if unbudgeted else file.task.budget.steps or None,
+            budget_s=None if unbudgeted else file.task.budget.seconds or None,
             timeout_s=file.task.timeout_s,
             memory_mib=file.task.memory_mib,
             output_mib=file.task.output_mib,
+            claims=claims,
+            image=file.image or "",
+            higher_is_better=file.metric.direction is Direction.HIGHER,
         ),
-        metric=Metric(name=file.metric.name, unit=file.metric.unit, direction=file.metric.direction),
+        metric=Metric(
+            name=file.metric.name,
+            unit=file.metric.unit,
+            direction=file.metric.direction,
+            self_reported=claims is not None,
+        ),
         hardware_class=file.hardware,
         sandbox=file.sandbox,
         allow=tuple(file.paths.allow),
@@ -137,6 +155,8 @@ def _contract(file: File, policy: PolicySettings) -> Contract:
         policy=policy,
         campaign=file.campaign,
         limits=file.limits,
+        commands=file.commands,
+        may_land_claims=file.claims is None or file.claims.merge,
     )
 
 
@@ -144,7 +164,8 @@ def _policy(document: Document) -> PolicySettings | None:
     """The settings, or None where the section is not even well-formed, which is reported elsewhere."""
     repeatable = document.get("repeatable")
     if repeatable is None:
-        repeatable = document.get("task", "preset") != "gpu" and document.get("task", "budget", "seconds") is None
+        is_counted = document.get("task", "budget", "seconds") is None and document.get("claims") is None
+        repeatable = document.get("task", "preset") != "gpu" and is_counted
     try:
         section = PolicySection.model_validate_json(json.dumps(document.get("policy") or {}), strict=True)
         return PolicySettings(repeatable=repeatable is True, **section.model_dump())
@@ -167,6 +188,12 @@ def _check_budget(document: Document) -> None:
     if seconds is not None and document.get("repeatable") is True:
         message = "a budget in seconds never gives the same number twice: write `false`, or count the budget in `steps`"
         document.report(("repeatable",), message)
+
+
+def _check_image(document: Document) -> None:
+    sandbox = document.get("sandbox")
+    if document.get("image") is not None and sandbox not in (None, "docker"):
+        document.report(("image",), "only containers are made of images: leave it out, or set `sandbox: docker`")
 
 
 def _check_patterns(document: Document) -> None:

@@ -5,16 +5,15 @@ docs/contract.md and contract.schema.json are generated from these classes.
 
 import dataclasses
 from enum import StrEnum
-from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
 from pydantic.dataclasses import dataclass
 
 from bot.core import advice
-from bot.core.document import Place
+from bot.core.intake.command import WORDS, Verb
 from bot.core.model import Direction
-from bot.core.policy import PolicySettings
+from bot.core.verdict.policy import PolicySettings
 
 PROGRAM = "program.md"
 
@@ -23,7 +22,10 @@ _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 Name = Annotated[str, Field(max_length=40, pattern=advice.NAME)]
 RelativePath = Annotated[str, Field(max_length=200, pattern=advice.RELATIVE_PATH)]
 Pattern = Annotated[str, Field(max_length=200, pattern=advice.PRINTABLE)]
-Unit = Annotated[str, Field(max_length=20, pattern=advice.PRINTABLE)]
+Unit = Annotated[str, Field(max_length=20, pattern=advice.PRINTABLE_OR_EMPTY)]
+Word = Annotated[str, Field(max_length=200, pattern=advice.PRINTABLE)]
+ImageName = Annotated[str, Field(max_length=300, pattern=advice.IMAGE)]
+FolderName = Annotated[str, Field(max_length=100, pattern=advice.FOLDER_NAME)]
 
 
 class Sandbox(StrEnum):
@@ -60,6 +62,14 @@ class Campaign:
     experiments: Annotated[int, Field(ge=1, le=10_000, description="Experiments in one campaign.")] = 100
     hours: Annotated[float, Field(gt=0, le=720, description="Hours after which it starts no new experiment.")] = 24.0
     parallel: Annotated[int, Field(ge=1, le=64, description="Experiments under way at the same time.")] = 1
+    ahead: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=16,
+            description="Experiments that Claude drafts while those are under way, so that no slot waits for it.",
+        ),
+    ] = 1
     usd: Annotated[float, Field(ge=0, le=100_000, description="Dollars for the model in one campaign.")] = 50.0
 
 
@@ -80,6 +90,33 @@ class Limits:
     ] = 20.0
 
 
+class Role(StrEnum):
+    """A person's role on the forge, each with what the ones before may do."""
+
+    READ = "read"
+    TRIAGE = "triage"
+    WRITE = "write"
+    MAINTAIN = "maintain"
+    ADMIN = "admin"
+
+    def reaches(self, needed: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+def _command_keys() -> dict[str, Any]:
+    """Every command's first word as a key."""
+    return {word: (Role, Field(Role.WRITE, description=f"The least role for `/{word}`.")) for word in WORDS}
+
+
+class Commands(create_model("CommandKeys", __config__=ConfigDict(**_CONFIG, frozen=True), **_command_keys())):  # type: ignore[misc]  # its keys are the grammar's
+    """The role that each command takes; `write` unless it says otherwise."""
+
+    def needed(self, verb: Verb) -> Role:
+        role: Role = getattr(self, verb.word)
+        return role
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class Claude:
     """How Claude writes proposals, and what one proposal may use; used when `proposer` is `claude` or `mixed`."""
@@ -96,6 +133,15 @@ class Claude:
     ] = 2_000_000
     minutes: Annotated[float, Field(gt=0, le=240, description="Minutes of waiting for the model.")] = 30.0
     usd: Annotated[float, Field(gt=0, le=1_000, description="Dollars.")] = 2.0
+    smoke_runs: Annotated[
+        int,
+        Field(
+            ge=0, le=20, description="Times that drafts of one experiment are run for a few seconds, to find errors."
+        ),
+    ] = 3
+    repairs: Annotated[
+        int, Field(ge=0, le=2, description="Times that Claude may mend a proposal of its own whose runs crash.")
+    ] = 1
     input_usd: Annotated[
         float,
         Field(ge=0, le=10_000, description="Your price of a million input tokens; 0 takes Anthropic's list price."),
@@ -144,10 +190,37 @@ class TaskSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class ClaimsSection:
+    """Claims mode: the metric is what the repository's own command prints."""
+
+    command: Annotated[
+        list[Word],
+        Field(
+            min_length=1,
+            max_length=50,
+            description="What is run in the task's directory, such as `[python3, train.py]`. It prints "
+            "`<metric.name>: <number>`; the last such line counts.",
+        ),
+    ]
+    data: Annotated[
+        FolderName | None,
+        WithJsonSchema({"type": "string", "maxLength": 100, "pattern": advice.FOLDER_NAME}),
+        Field(
+            description="The folder below `NIGHTLAB_DATA` of the runner's machine that is the command's home, "
+            "read-only.",
+            json_schema_extra=_no_default,
+        ),
+    ] = None
+    merge: Annotated[
+        bool, Field(description="Whether the bot may merge by a self-reported number, as far as `land` lets it.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class MetricSection:
     name: Annotated[Name, Field(description="What the number is called in reports.")] = "val_bpb"
     direction: Annotated[Direction, Field(description="Which way is better.")] = Direction.LOWER
-    unit: Annotated[Unit, Field(description="Written after the number.")] = "bpb"
+    unit: Annotated[Unit, Field(description="Written after the number; may be empty.")] = "bpb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -198,6 +271,14 @@ class File:
     paths: Annotated[PathsSection, Field(description="What a proposal may edit.")]
     task: Annotated[TaskSection, Field(default_factory=TaskSection, description="What one run trains, and its limits.")]
     metric: Annotated[MetricSection, Field(default_factory=MetricSection, description="The number that decides.")]
+    claims: Annotated[
+        ClaimsSection | None,
+        Field(
+            description="Claims mode, for a repository without `load`: where this section is written, the metric is "
+            "what its own command prints. Such a number is self-reported, and called so wherever it stands.",
+            json_schema_extra=_no_default,
+        ),
+    ] = None
     hardware: Annotated[Name, Field(description="Hardware class that runs go to: the queue `gpu-<class>`.")] = "cpu"
     repeatable: Annotated[
         bool | None,
@@ -211,6 +292,15 @@ class File:
     sandbox: Annotated[
         Sandbox, Field(description="What runs are shut in. `subprocess` shuts in nothing: for a demo on trusted code.")
     ] = Sandbox.DOCKER
+    image: Annotated[
+        ImageName | None,
+        WithJsonSchema({"type": "string", "maxLength": 300, "pattern": advice.IMAGE}),
+        Field(
+            description="With `sandbox: docker`, what containers are made of: the digest of an image that the runner's "
+            "machine has, or the path of a Dockerfile on main, which the runner builds. By default the machine's own.",
+            json_schema_extra=_no_default,
+        ),
+    ] = None
     program: Annotated[RelativePath, Field(description="The research directions that the proposer reads.")] = PROGRAM
     proposer: Annotated[
         Proposer,
@@ -228,35 +318,9 @@ class File:
     policy: Annotated[PolicySection, Field(default_factory=PolicySection, description="Constants of the merge policy.")]
     campaign: Annotated[Campaign, Field(default_factory=Campaign, description="What a campaign may use by default.")]
     limits: Annotated[Limits, Field(default_factory=Limits, description="What may be used in any 24 hours.")]
+    commands: Annotated[
+        Commands, Field(default_factory=Commands, description="The role on the forge that each command takes.")
+    ]
 
 
 FILE = TypeAdapter(File)
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    return json_schema()
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the file, for editors. What compares two keys is left to the parser."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_untitled(FILE.json_schema())}
-
-
-def _untitled(schema: Any) -> Any:
-    """Without pydantic's titles, which repeat the keys."""
-    if isinstance(schema, list):
-        return [_untitled(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: _untitled(part) for key, part in schema.items() if not (key == "title" and isinstance(part, str))}
-
-
-def keys(place: Place) -> list[str]:
-    """The keys that may stand at `place`."""
-    schema = _schema()
-    here = schema
-    for part in place:
-        here = here.get("properties", {}).get(part, {})
-        here = schema["$defs"][here["$ref"].rpartition("/")[2]] if "$ref" in here else here
-    return list(here.get("properties", {}))

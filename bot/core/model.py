@@ -35,7 +35,7 @@ class State(StrEnum):
     MEASURING = "measuring"
     CONFIRMING = "confirming"
     LANDING = "landing"
-    PROVEN = "proven"  # better by the numbers, and left open: a person, or the forge's rules, must let it in
+    PROVEN = "proven"  # better by the numbers, and waiting: a person, or the forge's rules, must let it in
     MERGED = "merged"
     REJECTED = "rejected"  # measured, not proven better
     CRASHED = "crashed"  # train.py did not finish, or left nothing that could be scored
@@ -43,7 +43,7 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self in (State.PROVEN, State.MERGED, State.REJECTED, State.CRASHED, State.ABANDONED)
+        return self in (State.MERGED, State.REJECTED, State.CRASHED, State.ABANDONED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,7 @@ class Origin:
     idea: str = ""  # untrusted text
     issue_number: int | None = None
     comment_id: int | None = None
+    plan: str = ""  # the id of the plan that this is a step of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +183,55 @@ class MeasuredRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One idea that can be measured by itself. Untrusted: a model wrote it."""
+
+    title: str
+    idea: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an idea that is too large for one pull request is split into."""
+
+    reason: str  # why it is too large, one sentence
+    steps: tuple[PlanStep, ...]
+
+
+class Why(StrEnum):
+    """Why a newer commit took the place of a head."""
+
+    REPAIR = "repair"  # its runs crashed, and its author mended it
+    REVISION = "revision"  # a person asked for a change
+    PUSH = "push"  # a person pushed to the branch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A head that a newer commit took the place of."""
+
+    sha: str
+    why: Why
+    reason: str  # the crash, or what was asked for; untrusted, one line
+    by: str  # who made the newer commit, or asked for it; empty when unknown
+    gpu_s: float  # slot seconds of its runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdout:
+    """A merged head on the split that never selects: one run, which no decision sees."""
+
+    run: Run
+    before: float | None = None  # of the merged head before it, under the same conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Everything known about one proposal from draft to merge or close: what reports and the ledger are made of."""
 
     id: str
     repository: str  # owner/name
+    repository_id: int = 0  # the forge's, which a new name does not change
     origin: Origin
     state: State
     started_utc: str  # ISO 8601, seconds, Z
@@ -202,15 +247,41 @@ class Experiment:
     diff: str = ""  # unified diff of the proposal, at most 60,000 characters
     runs: tuple[MeasuredRun, ...] = ()
     decision: Decision | None = None
+    from_fork: bool = False
+    theirs: bool = False  # a person's own pull request: nothing is written to its branch, and it is not closed
     held: bool = False  # a person asked to wait
+    overridden_by: str = ""  # who had it merged though the numbers or the contract did not
+    updated_from: tuple[str, ...] = ()  # older heads, brought up to date since: their approvals hold
+    drifting: str = ""  # which slots drift, in a sentence or more; runs made there do not count
+    unserved: str = ""  # that nobody takes its runs, and what to do, in a sentence
+    stalled: bool = False  # until there is a slot that does not drift
     reason: str = ""  # how it ended, one sentence
     ended_utc: str = ""
     model_use: ModelUse | None = None  # of the language model that was asked, whether or not it proposed anything
+    smoke_runs: int = 0  # of its drafts
+    smoke_s: float = 0.0  # slot seconds of those
+    left: tuple[Head, ...] = ()  # heads that were measured before this one, oldest first
+    plan: Plan | None = None  # it became this instead of a proposal
+    holdout: Holdout | None = None  # some time after the merge, where the task has such a split
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing is done until people or the forge's rules let it."""
+        return self.held or self.state is State.PROVEN
+
+    @property
+    def model_cost_usd(self) -> float:
+        """Of all that the model was asked, whether or not a proposal came of it."""
+        if self.model_use is not None:
+            return self.model_use.cost_usd
+        return self.proposal.model_cost_usd if self.proposal else 0.0
 
     @property
     def gpu_s(self) -> float:
-        """Slot seconds this experiment used, baseline runs that it caused included."""
-        return sum(measured.run.wall_s for measured in self.runs if not measured.shared)
+        """Slot seconds this experiment used: runs of main it caused, smoke runs, earlier heads and what came after."""
+        now = sum(measured.run.wall_s for measured in self.runs if not measured.shared)
+        after = self.holdout.run.wall_s if self.holdout else 0.0
+        return self.smoke_s + now + after + sum(head.gpu_s for head in self.left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,37 +323,10 @@ class LedgerRow:
     started_utc: str
     ended_utc: str
     runs: tuple[MeasuredRun, ...]
+    overridden_by: str = ""
     model_use: ModelUse | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """An experiment that was asked for. `id` names it for ever: its branch, its markers, its workflow."""
-
-    id: str
-    repository: str
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignPlan:
-    """A series of experiments that was asked for, and where to say how it goes."""
-
-    id: str
-    repository: str
-    requested_by: str
-    issue_number: int
-    experiments: int
-    hours: float
-    parallel: int
-    experiments_per_day: int  # of the repository, from any source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign:
-    """How a campaign goes: its experiments so far, oldest first, and why it ended."""
-
-    plan: CampaignPlan
-    started_utc: str
-    results: tuple[Experiment, ...] = ()
-    reason: str = ""  # one sentence; empty while it runs
+    smoke_runs: int = 0
+    self_reported: bool = False  # claims mode: the metric is what the candidate printed
+    left: tuple[Head, ...] = ()
+    holdout: Holdout | None = None  # some time after the merge, where the task has such a split
+    shift_in_s: float = 0.0  # how many s worse a simplification was allowed to be

@@ -98,7 +98,7 @@ def _replaced(text: str | None, edit: Edit) -> str | EditProblem:
     if "\0" in edit.new or any(unicodedata.category(character) == "Cs" for character in edit.new):
         return EditProblem(message=f"the new text for {name} is not text: leave out NUL and lone surrogates")
     if not edit.old:
-        if text is not None:
+        if text:
             return EditProblem(message=f"{name} exists already: name the text that the edit replaces")
         result = edit.new
     elif text is None:

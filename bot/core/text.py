@@ -117,10 +117,12 @@ def joined(sections: Sequence[str], limit: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """How long, in words of at most two units: "40 s", "12 min", "1 h 20 min"."""
+    """How long, in words of at most two units: "40 s", "12 min", "1 h 20 min", "3 days"."""
     if seconds < 60:
         return f"{max(0.0, seconds):.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     if not hours:
         return f"{minutes} min"
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from bot.core.figures import LiveRun, Terms
+from bot.core.metric import Metric
 from bot.core.model import (
     Action,
     Decision,
@@ -20,8 +20,8 @@ from bot.core.model import (
     State,
     Verdict,
 )
-from bot.core.outcome import Metric
-from bot.core.policy import PolicySettings
+from bot.core.verdict.policy import PolicySettings
+from bot.core.words.figures import LiveRun, Terms
 from runner.protocol import Phase, Progress, Run, Status
 
 BASE, HEAD, TREE, MERGE = "a1" * 20, "b2" * 20, "c3" * 20, "d4" * 20

@@ -1,12 +1,16 @@
-"""Audits of claimed gains and A/A checks."""
+"""Audits of claimed gains, and what they leave to simplifications."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from report_examples import METRIC, PROPOSED
 
-from bot.core.audit import audit, drift, welch
-from bot.core.evidence import Noise
+from bot.core.model import Kind, LedgerRow, State
+from bot.core.record import row
+from bot.core.verdict.audit import Due, Report, allowance, audit, due, sentence, welch
+from bot.core.verdict.policy import PolicySettings
 
 EXAMPLE = json.loads((Path(__file__).parent / "policy_vectors.json").read_text())["welch"]
 
@@ -26,23 +30,6 @@ def test_an_audit_without_a_claim_has_no_ratio() -> None:
     assert audit(before=[2.04, 2.02], now=[2.01, 2.00], claimed=0.0).ratio is None
 
 
-def test_a_machine_that_moved_by_three_sigma_is_seen_in_one_run() -> None:
-    earlier = [1.00, 1.01, 0.99, 1.00, 1.02, 0.98, 1.0, 1.0]
-    steady = drift(earlier=earlier, latest=[1.005], known=Noise(s=0.01, nu=40))
-    moved = drift(earlier=earlier, latest=[1.03], known=Noise(s=0.01, nu=40))
-    assert steady.level_p > 0.5
-    assert moved.level_in_s == pytest.approx(3.0)
-    assert moved.level_p == pytest.approx(0.0073, abs=1e-4)  # t = 3 / sqrt(1 + 1/8) = 2.83, 40 degrees of freedom
-
-
-def test_a_machine_that_scatters_more_is_seen() -> None:
-    known = Noise(s=0.01, nu=40)
-    steady = drift(earlier=[1.0], latest=[1.0, 1.01, 0.99, 1.005], known=known)
-    worse = drift(earlier=[1.0], latest=[1.0, 1.03, 0.97, 1.015], known=known)
-    assert steady.spread_p > 0.1
-    assert worse.spread_p < 0.005
-
-
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [([1.0], [1.0, 2.0], "at least two runs"), ([1.0, 1.0], [2.0, 2.0], "no noise at all")],
@@ -52,6 +39,49 @@ def test_welch_names_what_it_lacks(first: list[float], second: list[float], mess
         welch(first, second)
 
 
-def test_drift_names_what_it_lacks() -> None:
-    with pytest.raises(ValueError, match="runs of both times"):
-        drift(earlier=[], latest=[1.0], known=Noise(s=1.0, nu=4))
+def merge(number: int, *, gain: float = 0.001, kind: Kind = Kind.IMPROVE, shift_in_s: float = 0.0) -> LedgerRow:
+    made = row(PROPOSED, metric=METRIC)
+    return replace(
+        made,
+        state=State.MERGED,
+        merge_sha=f"m{number}",
+        base_sha=f"m{number - 1}",
+        gain=gain,
+        kind=kind,
+        shift_in_s=shift_in_s,
+    )
+
+
+def test_every_tenth_merge_is_audited_against_main_before_the_ten() -> None:
+    rows = [merge(number, gain=number / 1000) for number in range(1, 26)]
+    rows.insert(3, row(PROPOSED, metric=METRIC))  # not merged
+    assert due(rows, merge_sha="m19", every=10) is None
+    assert due(rows, merge_sha="m99", every=10) is None
+    found = due(rows, merge_sha="m20", every=10)
+    assert found is not None
+    assert (found.before_sha, found.merges) == ("m10", 10)
+    assert found.claimed == pytest.approx(sum(range(11, 21)) / 1000)
+
+
+def test_simplifications_share_an_allowance_until_the_next_audit() -> None:
+    settings = PolicySettings(audit_every=3)
+    simpler = [merge(number, kind=Kind.SIMPLIFY, shift_in_s=0.75) for number in range(1, 6)]
+    assert [allowance(simpler[:n], settings) for n in range(6)] == [2.0, 1.25, 0.5, 2.0, 1.25, 0.5]
+    assert allowance([merge(1, shift_in_s=9)], settings) == 2.0
+    assert allowance([replace(one, shift_in_s=5) for one in simpler[:1]], settings) == 0.0
+
+
+def test_an_audit_says_how_much_of_the_claim_was_realised() -> None:
+    found = audit(before=[2.04, 2.02, 2.03], now=[2.01, 2.00, 2.02], claimed=0.04)
+    report = Report(
+        repository="r",
+        due=Due(before_sha="a", now_sha="b", merges=10, claimed=0.04),
+        audit=found,
+        runs_before=(2.04, 2.02, 2.03),
+        runs_now=(2.01, 2.00, 2.02),
+    )
+    assert sentence(report, METRIC) == (
+        "**Audit of the last 10 merges:** main gained +0.0200 ± 0.0082 bpb since then, by 3 and 3 fresh runs. Claimed "
+        "was +0.0400, so 50% ± 20% of it was realised."
+    )
+    assert "no result, because main broke" in sentence(replace(report, audit=None, failed="main broke"), METRIC)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_examples import ATTACK, MERGED, METRIC, VERDICT
 
-from bot.core.chart import Frame, Point, frame, from_landings, from_results, summary, svg
-from bot.core.history import Commit, Result, landed
-from bot.core.merge_message import merge_message
+from bot.core.history import Commit, landed
 from bot.core.model import Direction
-from bot.core.plot import plot
+from bot.core.words.chart import Frame, Point, frame, from_landings, summary, svg
+from bot.core.words.merge_message import merge_message
+from bot.core.words.plot import plot
 
 POINTS = [
     Point(value=2.0203, kept=True, label="baseline"),
@@ -136,19 +136,6 @@ def test_ticks_are_few_and_inside(low: float, span: float, most: int) -> None:
     assert len(ticks) <= most + 1
     rounding = span * 1e-6 + abs(low) * 1e-12
     assert all(low - rounding <= tick <= shown.high + rounding for tick in ticks)
-
-
-def test_points_of_the_ledger_begin_with_main_before_them() -> None:
-    results = [
-        Result(commit="a", metric=0.99, memory_gb=1, status="keep", description="x", before=1.0, standard_error=0.1),
-        Result(commit="b", metric=None, memory_gb=1, status="discard", description="y", state="abandoned"),
-        Result(commit="c", metric=None, memory_gb=1, status="crash", description="z", state="crashed"),
-    ]
-    assert from_results(results) == [
-        Point(value=1.0, kept=True, label="baseline"),
-        Point(value=0.99, kept=True, label="x", standard_error=0.1),
-        Point(value=None, kept=False, label="z"),
-    ]
 
 
 def test_points_of_git_log() -> None:

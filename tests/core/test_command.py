@@ -4,15 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.command import (
-    GRAMMAR,
-    MAX_TEXT_CHARACTERS,
-    Command,
-    CommandError,
-    Thread,
-    Verb,
-    parse,
-)
+from bot.core.intake.command import GRAMMAR, MAX_TEXT_CHARACTERS, Command, CommandError, Thread, Verb, parse
 
 
 def on_issue(comment: str) -> Command | CommandError | None:
@@ -56,6 +48,13 @@ def test_commands_on_issues(comment: str, expected: Command | None) -> None:
     ("comment", "expected"),
     [
         ("/resume", Command(verb=Verb.RESUME)),
+        ("/rerun", Command(verb=Verb.RERUN)),
+        ("/rerun 4", Command(verb=Verb.RERUN, runs=4)),
+        ("/rerun n=16", Command(verb=Verb.RERUN, runs=16)),
+        ("/merge", Command(verb=Verb.MERGE)),
+        ("/merge 0123ABCdef", Command(verb=Verb.MERGE, sha="0123abcdef")),
+        ("@nightlab explain", Command(verb=Verb.EXPLAIN)),
+        ("/revise use a cosine\ninstead", Command(verb=Verb.REVISE, text="use a cosine\ninstead")),
         ("/hold", Command(verb=Verb.HOLD)),
         ("/hold the paper is due\nuntil Monday", Command(verb=Verb.HOLD, text="the paper is due\nuntil Monday")),
         ("/close superseded by #12", Command(verb=Verb.CLOSE, text="superseded by #12")),
@@ -139,7 +138,10 @@ def test_errors_say_what_to_write(comment: str, thread: Thread, message: str) ->
 )
 def test_campaign_settings_out_of_range(arguments: str) -> None:
     message = told(f"/campaign start {arguments}", Thread.ISSUE)
-    assert message == "write `/campaign start n=20 hours=8`: n is 1 to 10000, hours up to 720"
+    assert message == (
+        "write `/campaign start n=20 hours=8 budget=30`: n is 1 to 10000, hours up to 720, budget up to 100000 dollars "
+        "for the model"
+    )
 
 
 def test_an_error_names_its_line() -> None:
@@ -157,11 +159,29 @@ def test_text_is_bounded_and_free_of_invisible_characters() -> None:
     assert message == "the text has 4001 characters: shorten it to 4000 or link to the rest"
 
 
+@pytest.mark.parametrize("line", ["/rerun 0", "/rerun 17", "/rerun two", "/rerun 1 2", "/rerun n="])
+def test_how_often_to_rerun_is_said_when_it_is_no_number(line: str) -> None:
+    assert told(line, Thread.PULL) == "write `/rerun` or `/rerun 4`: a whole number from 1 to 16"
+
+
+@pytest.mark.parametrize("line", ["/merge now", "/merge 012345", "/merge 01234567 please"])
+def test_a_merge_is_of_a_hash(line: str) -> None:
+    assert told(line, Thread.PULL).startswith("write `/merge`, or `/merge` with the first seven or more digits")
+
+
+def test_who_is_called_by_name_says_what_can_be_asked_for() -> None:
+    message = told("@nightlab /dance", Thread.ISSUE)
+    assert message == "`dance` is not a command: here you can write `/experiment`, `/campaign`, `/help`"
+    assert told("/campaign stat", Thread.ISSUE).startswith("did you mean `/campaign sta")
+
+
 def test_every_usage_in_the_grammar_is_understood() -> None:
     for rule in GRAMMAR:
         words = rule.usage.split("[")[0].strip()
         for thread in rule.threads:
-            assert parse(words, thread=thread, mention="nightlab") == Command(verb=rule.verb)
+            found = parse(words, thread=thread, mention="nightlab")
+            assert isinstance(found, Command), found
+            assert found.verb is rule.verb
 
 
 pieces = st.sampled_from(

@@ -1,4 +1,4 @@
-"""Constants found, changed and read back: bot/core/constants.py, edits.py and idea.py."""
+"""Constants found, changed and read back: bot/core/proposal/constants.py, edits.py and idea.py."""
 
 import ast
 from pathlib import Path
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.constants import Constant, UnparsableError, find_constants
-from bot.core.edits import apply_edit, edit_constants, read_change, render
-from bot.core.idea import Wish, read_idea
 from bot.core.model import Edit
-from bot.core.priors import is_protected, prior_of
-from bot.core.steps import candidate_values
+from bot.core.proposal.constants import Constant, UnparsableError, find_constants
+from bot.core.proposal.edits import edit_constants, read_change, render
+from bot.core.proposal.idea import Wish, read_idea
+from bot.core.proposal.priors import is_protected, prior_of
+from bot.core.proposal.steps import candidate_values
 
 TRAIN = (Path(__file__).parents[2] / "runner" / "task" / "train.py").read_text()
 
@@ -45,6 +45,11 @@ def main():
     LOCAL = 3
     return LOCAL
 '''
+
+
+def apply_edit(source: str, edit: Edit) -> str:
+    assert source.count(edit.old) == 1
+    return source.replace(edit.old, edit.new)
 
 
 def by_name(source: str, preset: str = "") -> dict[str, Constant]:

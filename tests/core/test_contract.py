@@ -13,10 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.contract import Contract, Effort, Land, Proposer, Sandbox, parse
-from bot.core.layout import json_schema
+from bot.core.contract import Commands, Contract, Effort, Land, Proposer, Sandbox, parse
+from bot.core.layout import Role
 from bot.core.model import Direction
-from bot.core.policy import PolicySettings
+from bot.core.schema import json_schema
+from bot.core.verdict.policy import PolicySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +32,7 @@ task:
   memory_mib: 65536
   output_mib: 2048
 metric: {name: accuracy, direction: higher, unit: "%"}
+claims: {command: [python3, train.py], data: shards, merge: true}
 hardware: h100-80gb
 repeatable: false
 sandbox: bubblewrap
@@ -49,10 +51,13 @@ claude:
   minutes: 7.5
   usd: 0.5
   input_usd: 3
+  smoke_runs: 5
+  repairs: 2
   output_usd: 15
 land: after-approval
 policy: {e_merge: 20, n_max: 20, form: unpaired}
-campaign: {experiments: 50, hours: 7.5, parallel: 2, usd: 12.5}
+campaign: {experiments: 50, hours: 7.5, parallel: 2, ahead: 3, usd: 12.5}
+commands: {merge: maintain}
 limits: {experiments_per_day: 60, experiments_per_person_per_day: 5, usd_per_day: 8, usd_per_person_per_day: 4}
 """
 
@@ -99,8 +104,11 @@ def test_every_key_arrives() -> None:
             "timeout_s": 900.0,
             "memory_mib": 65536,
             "output_mib": 2048,
+            "claims": {"command": ("python3", "train.py"), "metric": "accuracy", "data": "shards"},
+            "image": "",
+            "higher_is_better": True,
         },
-        "metric": {"name": "accuracy", "direction": Direction.HIGHER, "unit": "%"},
+        "metric": {"name": "accuracy", "direction": Direction.HIGHER, "unit": "%", "self_reported": True},
         "hardware_class": "h100-80gb",
         "sandbox": Sandbox.BUBBLEWRAP,
         "allow": ("/lab/small/train.py", "*.py", "!/lab/small/prepare.py"),
@@ -114,18 +122,43 @@ def test_every_key_arrives() -> None:
             "minutes": 7.5,
             "usd": 0.5,
             "input_usd": 3.0,
+            "smoke_runs": 5,
+            "repairs": 2,
             "output_usd": 15.0,
         },
         "land": Land.AFTER_APPROVAL,
         "policy": dataclasses.asdict(PolicySettings(e_merge=20, n_max=20, form="unpaired")),
-        "campaign": {"experiments": 50, "hours": 7.5, "parallel": 2, "usd": 12.5},
+        "campaign": {"experiments": 50, "hours": 7.5, "parallel": 2, "ahead": 3, "usd": 12.5},
         "limits": {
             "experiments_per_day": 60,
             "experiments_per_person_per_day": 5,
             "usd_per_day": 8.0,
             "usd_per_person_per_day": 4.0,
         },
+        "may_land_claims": True,
+        "commands": Commands(merge=Role.MAINTAIN),
     }
+
+
+CLAIMS = SHORTEST + "claims: {command: [python3, train.py]}\n"
+
+
+def test_claims_are_chosen_and_their_merges_chosen_again() -> None:
+    assert contract(SHORTEST).task.claims is None
+    claiming = contract(CLAIMS)
+    assert claiming.metric.self_reported
+    assert not claiming.may_land_claims
+    assert (claiming.repeatable, claiming.task.budget_steps, claiming.task.budget_s) == (False, None, None)
+    assert claiming.digest != contract(SHORTEST).digest
+    merging = contract(CLAIMS.replace("3, train.py]", "3, train.py], merge: true"))
+    assert merging.may_land_claims
+    assert merging.digest == claiming.digest
+    assert contract(CLAIMS + "task: {budget: {seconds: 60}}").task.budget_s == 60
+    assert [complaint.partition(": ")[2] for complaint in complaints(SHORTEST + "claims: {data: ../etc}")] == [
+        "claims.command: this key is required: add it",
+        "claims.data: write the name of one folder: letters, digits, `_`, `-` and `.`",
+    ]
+    assert "this key has no value" in complaints(SHORTEST + "claims:")[0]
 
 
 def test_every_setting_of_the_policy_is_a_key() -> None:
@@ -270,6 +303,14 @@ def test_patterns_are_tried_together_as_git_would() -> None:
         ("policy: {e_merge: 1}", "policy.e_merge: e_merge (1.0) must be at least e_confirm (2.5): change it"),
         ("task: {budget: {}}", "task.budget: write exactly one of `steps` and `seconds`"),
         (
+            "sandbox: bubblewrap\nimage: Dockerfile",
+            "image: only containers are made of images: leave it out, or set `sandbox: docker`",
+        ),
+        (
+            "image: pytorch:latest",
+            "image: write a digest, `sha256:...` or `name@sha256:...`, or the path of a Dockerfile on main",
+        ),
+        (
             "task: {budget: {seconds: 300}}",
             "task.timeout_s: it must be longer than the 300 seconds of training: raise it",
         ),
@@ -303,9 +344,12 @@ def test_the_digest_is_of_what_binds_a_verdict() -> None:
             SHORTEST + "sandbox: bubblewrap",
             SHORTEST + "policy: {e_merge: 11}",
             SHORTEST + "repeatable: false",
+            SHORTEST + "image: docker/gpu.Dockerfile",
+            SHORTEST + f"image: ghcr.io/ada/lab@sha256:{'0' * 64}",
+            SHORTEST + f"image: sha256:{'0' * 64}",
         )
     ]
-    assert len({digest, *others}) == 8
+    assert len({digest, *others}) == 11
 
 
 def _generated() -> dict[str, Any]:

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.contract import Contract, parse
-from bot.core.likeness import earlier_attempt
-from bot.core.memory import MEMORY_CHARACTERS, memory, yields
-from bot.core.model import Edit, Kind, LedgerRow, State
-from bot.core.prompt import Briefing, briefing
-from bot.core.strategy import failures, strategy
-from bot.core.tools import definitions
+from bot.core.model import Edit, Kind, LedgerRow, ModelUse, State
+from bot.core.proposal.likeness import earlier_attempt
+from bot.core.proposal.memory import MEMORY_CHARACTERS, memory
+from bot.core.proposal.prompt import Briefing, briefing
+from bot.core.proposal.strategy import failures, strategy
+from bot.core.proposal.tools import definitions
+from bot.core.proposal.yields import table, yields
 
 SOURCE = "LR = 0.5\nWEIGHT_DECAY = 0.1\nDEPTH = 4\nWARMUP = 0.05\n\n\ndef step(x):\n    return x - LR\n"
 STATES = [State.REJECTED] * 7 + [State.MERGED, State.CRASHED, State.ABANDONED]
@@ -134,6 +135,24 @@ def test_yields_are_gain_per_gpu_hour() -> None:
     assert (tuner.proposer, tuner.experiments, tuner.merged) == ("tuner", 2, 1)
     assert tuner.gain_per_gpu_h is not None
     assert abs(tuner.gain_per_gpu_h - 0.02 / (240 / 3600)) < 1e-12
+    assert tuner.gain_per_usd is None
+
+
+def test_yields_know_what_the_model_cost_also_where_it_found_nothing() -> None:
+    use = ModelUse(model="claude-opus-5-5", turns=3, input_tokens=100, cache_read_tokens=300, cost_usd=0.25)
+    rows = [
+        replace(row(2, State.MERGED, (), 0.02), model_use=use),
+        replace(row(4, State.ABANDONED, (), None), model_use=use, proposed_by=""),
+        replace(row(1, State.REJECTED, (), -0.01), model_use=use),  # the tuner stepped in
+    ]
+    claude, tuner = yields(rows)
+    assert (claude.proposer, claude.experiments, claude.usd, claude.gain_per_usd) == (use.model, 1, 0.75, 0.02 / 0.75)
+    assert (claude.cached, tuner.usd, tuner.cached) == (0.75, 0.0, None)
+    assert table([claude, tuner], unit="bpb") == [
+        ["proposer", "merged", "bpb gained", "bpb per GPU-hour", "bpb per dollar", "dollars", "from cache"],
+        ["claude-opus-5-5", "1 of 1", "0.02", "0.6", "0.0267", "0.75", "75%"],
+        ["tuner", "0 of 1", "0", "0", "", "0.00", ""],
+    ]
 
 
 def change(old: str, new: str) -> tuple[Edit, ...]:
@@ -156,6 +175,7 @@ def test_likeness() -> None:
     assert "less than a measurement can tell" in like(change("LR = 0.5\n", "LR = 0.98\n"))  # 17 % of a step of -0.01
     assert like(change("LR = 0.5\n", "LR = 0.98\n"), gain=-0.1) == ""
     assert like(change("LR = 0.5\n", "LR = 0.3\n")) == ""
+    assert like(change("LR = 0.5\n", "LR = 0.91\n"), earlier=change("LR = 0.3\n", "LR = 0.9\n")) == ""  # another main
     assert like(change("DEPTH = 4\n", "DEPTH = 9\n")) == ""
     assert like(change("LR = 0.5", "LR = 0.9"), state=State.ABANDONED) == ""
     flying = earlier_attempt(

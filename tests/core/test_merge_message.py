@@ -8,10 +8,13 @@ from pathlib import Path
 from golden_text import assert_golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_examples import ATTACK, ESTIMATE, MERGED, METRIC, PROPOSAL, VERDICT, hostile
+from report_examples import ATTACK, ESTIMATE, MERGED, METRIC, PROPOSAL, TERMS, VERDICT, hostile
 
-from bot.core.history import trailers
-from bot.core.merge_message import merge_message
+from bot.core.history import Commit, landed, trailers
+from bot.core.model import ModelUse
+from bot.core.record import row
+from bot.core.words.figures import figures
+from bot.core.words.merge_message import merge_message
 
 KEYS = ["Experiment", "Metric", "Gain", "Evidence", "Hardware", "Base", "Head", "Tree", "Environment", "Cost"]
 KEYS += ["Requested-by", "Proposed-by"]
@@ -100,6 +103,16 @@ def test_the_title_stays_without_a_number_before_there_is_one() -> None:
     assert message.split("\n")[0] == PROPOSAL.title
 
 
+def test_a_self_reported_gain_is_called_so_and_read_back_so() -> None:
+    message = merge_message(MERGED, verdict=VERDICT, metric=replace(METRIC, self_reported=True))
+    found = trailers(message)
+    assert found["Metric"].endswith(" (self-reported)")
+    assert found["Gain"] == "0.00352 +/- 0.00020 bpb (self-reported)"
+    assert "The metric is self-reported: it is what the code under test" in message
+    (landing,) = landed([Commit(sha="1" * 40, committed_utc="2026-01-01T00:00:00Z", message=message)])
+    assert (landing.self_reported, landing.gain) == (True, 0.00352)
+
+
 def test_git_keeps_the_message_as_it_is(tmp_path: Path) -> None:
     message = merge_message(MERGED, verdict=VERDICT, metric=METRIC)
     people = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
@@ -114,3 +127,12 @@ def test_git_keeps_the_message_as_it_is(tmp_path: Path) -> None:
     git("commit", "--quiet", "--allow-empty", "--file=-", text=message)
     assert git("log", "-1", "--format=%B").rstrip("\n") == message.rstrip("\n")
     assert git("log", "-1", "--format=%(trailers:key=Gain,valueonly)").strip() == "0.00352 +/- 0.00020 bpb"
+
+
+def test_the_cost_is_the_ledgers_also_when_a_later_answer_led_to_nothing() -> None:
+    """A person asked for a change, and the model declined: paid for all the same."""
+    use = ModelUse(model="claude-opus-5-5", turns=9, cost_usd=1.5)
+    declined = replace(MERGED, model_use=use)
+    paid = trailers(merge_message(declined, verdict=VERDICT, metric=METRIC))["Cost"].rpartition("$")[2]
+    assert float(paid) == row(declined, metric=METRIC).model_cost_usd == 1.5
+    assert "$1.50 for the model" in figures(declined, TERMS)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from scipy import integrate
 
-from bot.core import evidence
 from bot.core.model import Action, Decision, Kind, Observation, Stage
-from bot.core.policy import PolicySettings, decide
+from bot.core.verdict import evidence
+from bot.core.verdict.policy import PolicySettings, decide
 
 VECTORS = json.loads((Path(__file__).parent / "policy_vectors.json").read_text())
 ONE_SLOT = "gpu0"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import evidence
 from bot.core.model import Action, Decision, Kind, Observation, Stage
-from bot.core.policy import PolicySettings, decide
+from bot.core.verdict import evidence
+from bot.core.verdict.policy import PolicySettings, decide
 
 GRID = 1 / 1024  # values on a binary grid, so that scaling and shifting them is exact in floating point
 

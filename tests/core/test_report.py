@@ -31,26 +31,19 @@ from report_examples import (
     run,
 )
 
-from bot.core import reply
-from bot.core.changes import ConstantChange, FileChange, changes
-from bot.core.command import GRAMMAR
-from bot.core.curve import curve
-from bot.core.figures import bar, figures, undetected
-from bot.core.label import PREFIX, conclusion, label
-from bot.core.model import (
-    Action,
-    Campaign,
-    CampaignPlan,
-    Decision,
-    Direction,
-    Experiment,
-    Kind,
-    MeasuredRun,
-    Side,
-    State,
-)
-from bot.core.outcome import evidence, number, outcome, places
-from bot.core.report import (
+from bot.core.intake.command import GRAMMAR
+from bot.core.layout import Land
+from bot.core.metric import evidence, number, places
+from bot.core.model import Action, Decision, Direction, Experiment, Kind, MeasuredRun, Plan, PlanStep, Side, State
+from bot.core.order import Campaign, CampaignPlan, Carried
+from bot.core.verdict.outcome import outcome
+from bot.core.words import reply
+from bot.core.words.changes import ConstantChange, FileChange, changes
+from bot.core.words.curve import curve
+from bot.core.words.explanation import explained, numbers
+from bot.core.words.figures import bar, figures, undetected
+from bot.core.words.label import PREFIX, conclusion, label
+from bot.core.words.report import (
     BODY_LIMIT,
     CHECK_LIMIT,
     check,
@@ -112,10 +105,24 @@ def test_pull_body(experiment: Experiment, name: str) -> None:
 
 
 def test_claims_mode_says_so_everywhere() -> None:
-    claims = replace(TERMS, self_reported=True, lands=False)
+    claims = replace(TERMS, metric=replace(METRIC, self_reported=True), land=Land.MANUAL)
     texts = [pull_body(PROPOSED, terms=claims), comment(MEASURING, terms=claims), check(MEASURING, terms=claims)[1]]
     assert all("**self-reported**" in text for text in texts)
     assert "leaves the merge to you" in texts[0]
+    assert "prints its own `val_bpb`" in texts[0]
+
+
+def test_a_self_reported_number_never_stands_alone() -> None:
+    """Every number in the metric's unit says where it is from, and no heading calls it measured."""
+    claims = replace(TERMS, metric=replace(METRIC, self_reported=True))
+    for told in (MEASURING, MERGED, REJECTED, PROVEN):
+        assert told.decision is not None
+        experiment = replace(told, reason="", decision=replace(told.decision, reason=""))
+        for text in (comment(experiment, terms=claims), *check(experiment, terms=claims)):
+            assert not re.search(r"\d bpb(?! \(self-reported\))", text)
+            assert "| | measured |" not in text
+            assert "asked again, all agree" not in text
+            assert "| steps | val_bpb |" not in text
 
 
 def test_check_with_runs_under_way() -> None:
@@ -281,6 +288,21 @@ def test_contract_problems_is_one_sentence() -> None:
     )
 
 
+CARRIED = Carried(
+    id="pc7",
+    repository="ada/gpt",
+    requested_by="ada",
+    issue_number=3,
+    plan=Plan(
+        reason="it changes three things at once",
+        steps=(
+            PlanStep(title="Warm up longer", idea="..."),
+            PlanStep(title="@eve closes #1 | <!-- x -->", idea="..."),
+            PlanStep(title="Decay weights more", idea="..."),
+        ),
+    ),
+    results=(replace(REJECTED, reason="not better than main"),),
+)
 CAMPAIGN = Campaign(
     plan=CampaignPlan(
         id="k1",
@@ -289,6 +311,7 @@ CAMPAIGN = Campaign(
         issue_number=3,
         experiments=20,
         hours=8.0,
+        usd=50.0,
         parallel=2,
         experiments_per_day=200,
     ),
@@ -304,8 +327,18 @@ def test_the_comment_of_the_longest_campaign_fits() -> None:
     assert len(reply.campaign(replace(CAMPAIGN, results=(hostile("@🦀" * 500),) * 10_000)).encode()) <= BODY_LIMIT
 
 
+def test_explanations() -> None:
+    examples = (PROPOSED, MEASURING, PROVEN, REJECTED, MERGED)
+    assert_golden("\n\n---\n\n".join(explained(x, terms=TERMS) for x in examples) + "\n", "explanations.md")
+
+
 def test_replies() -> None:
     texts = [
+        reply.another_head(MEASURING, doing="merged"),
+        reply.nothing_measured(PROPOSED),
+        reply.main_moved(PROVEN),
+        reply.not_merged("ada asked for changes"),
+        reply.confirm_merge(REJECTED, said=numbers(REJECTED, terms=TERMS)),
         reply.nothing_proposed(reason="the tuner knows no constant of that name."),
         reply.command_error(command="/experiment `stpo`", problem="write /experiment stop"),
         reply.refused_permission(login="eve"),
@@ -318,6 +351,10 @@ def test_replies() -> None:
         reply.merging_stopped(MERGED, "main has tree abc, not def"),
         reply.campaign(CAMPAIGN),
         reply.campaign(replace(CAMPAIGN, reason="its 8 hours are over")),
+        reply.plan(CARRIED, MERGED),
+        reply.plan(replace(CARRIED, reason="this issue was closed"), None),
+        reply.revised(MERGED),
+        reply.not_revised("@ada closes #1 <!-- nightlab: --> | x"),
         reply.commands(GRAMMAR),
     ]
     assert_golden("\n\n".join(texts) + "\n", "replies.md")
@@ -330,6 +367,8 @@ def test_the_audits_blind_spot_shrinks_with_every_run() -> None:
     assert undetected(one * 8) == pytest.approx(0.00374, abs=1e-5)
     unknown = [replace(one[0], run=replace(one[0].run, cheat_gain=0.0))]
     assert undetected(unknown) is None
+    tolerant = [replace(r, run=replace(r.run, audit_tolerance=0.05, audit_unit="nats", hidden_gain=0.002)) for r in one]
+    assert undetected(tolerant) == pytest.approx(0.0298 + 0.002, abs=1e-4)
 
 
 def test_the_report_says_when_runs_were_not_in_a_container() -> None:

@@ -1,0 +1,1 @@
+"""What comes in, as typed values: webhooks, commands in comments, reviews, messages. Untrusted text is parsed here."""

@@ -1,0 +1,1 @@
+"""Is it better? Runs -> evidence -> decision; and whether slots, audits and merges can be believed."""
