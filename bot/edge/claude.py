@@ -14,14 +14,13 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from bot.core import tools
 from bot.core.contract import Claude as Limits
-from bot.core.conversation import Turn, exchange, room, the_end
-from bot.core.desk import Desk
-from bot.core.draft import Draft
 from bot.core.model import ModelUse
-from bot.core.prices import Price
-from bot.core.prompt import Briefing
+from bot.core.proposal import tools
+from bot.core.proposal.conversation import Turn, exchange, room, the_end
+from bot.core.proposal.draft import Draft
+from bot.core.proposal.prices import Price
+from bot.core.proposal.prompt import Briefing
 from bot.core.text import line
 
 if TYPE_CHECKING:
@@ -113,16 +112,18 @@ class Claude:
     def turn(
         self,
         *,
-        desk: Desk,
+        draft: Draft,
         prompt: Briefing,
         turns: Sequence[Turn],
         limits: Limits,
         granted_usd: float,
         price: Price,
     ) -> Turn:
-        """One answer and what its tools say; the end at once when a limit forbids another answer. Never raises for
-        what the model, the provider or the network does."""
-        exchanges = [(turn.content, turn.results) for turn in turns]
+        """One answer and what its tools say about `draft`; the end at once when a limit forbids another answer.
+
+        Never raises for what the model, the provider or the network does.
+        """
+        exchanges = [(turn.content, turn.results) for turn in turns if turn.spoken]
         ask = Ask(model=limits.model, effort=limits.effort.value, briefing=prompt, exchanges=exchanges)
         space = room(turns, limits=limits, granted_usd=granted_usd, price=price, prompt_tokens=self.prompt_tokens(ask))
         if isinstance(space, str):
@@ -133,9 +134,8 @@ class Claude:
         use = reply.tokens.use(limits.model, price)
         if reply.problem:
             return the_end(turns, reply.problem, use=use, waited_s=waited_s)
-        edits = turns[-1].edits if turns else ()
         return exchange(
-            Draft(desk=desk, edits=edits, author=limits.model, strategy=prompt.strategy),
+            draft,
             content=reply.content,
             stop_reason=reply.stop_reason,
             turns=turns,
@@ -146,7 +146,6 @@ class Claude:
 
     def prompt_tokens(self, ask: Ask) -> int:
         """How many tokens a request has: counted by the provider, estimated from above where it cannot be."""
-        import anthropic
 
         if self._counts:
             try:
@@ -160,9 +159,26 @@ class Claude:
                     )
                     .input_tokens
                 )
-            except anthropic.APIError:
-                pass
+            except Exception as error:  # a cloud's own library has errors of its own; the request itself will tell
+                log.warning("the provider did not count the tokens: %s", line(str(error), 200))
         return estimated_tokens(ask)
+
+    def refusal(self, model: str) -> str:
+        """Why the provider would not answer, by counting tokens, which costs nothing; empty when it would, or when it
+        cannot be asked for free."""
+        import anthropic
+
+        if not self._counts:
+            return ""
+        try:
+            self._client.with_options(timeout=COUNT_S, max_retries=1).messages.count_tokens(
+                model=model, messages=[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+            )
+        except anthropic.AnthropicError as error:
+            return sentence(error)
+        except Exception as error:  # a cloud's own library: no credentials, no region, no such project
+            return f"asking the provider failed: {type(error).__name__}"
+        return ""
 
     def reply(self, ask: Ask, *, limit_s: float) -> Reply:
         """One answer within about `limit_s` seconds. Never raises for what the provider or the network does."""
@@ -183,7 +199,7 @@ class Claude:
                 )
             except (anthropic.AnthropicError, HTTPError) as error:
                 broken = bool(part)  # it had begun: paid for, and worth asking again
-                spent = spent + (_tokens(part[-1].usage) if part else Tokens())
+                spent = spent + (_cut_off(part[-1], ask.max_tokens) if part else Tokens())
                 if not broken or attempt == ask.attempts or time.monotonic() >= deadline_s:
                     return Reply(tokens=spent, problem=sentence(error))
             except Exception as error:  # a cloud's own library: no credentials, no region, no such project
@@ -211,7 +227,8 @@ class Claude:
             for _ in stream:
                 part[:] = [stream.current_message_snapshot]
                 if time.monotonic() >= deadline_s:
-                    return Reply(tokens=_tokens(part[-1].usage), problem="the model took longer than it was given")
+                    used = _cut_off(part[-1], ask.max_tokens)
+                    return Reply(tokens=used, problem="the model took longer than it was given")
             message = stream.get_final_message()
         if message.stop_reason is None:
             raise anthropic.AnthropicError("the answer ended without a reason")
@@ -231,7 +248,7 @@ def sentence(error: Exception) -> str:
 
     match error:
         case anthropic.AuthenticationError() | anthropic.PermissionDeniedError():
-            return "the model's provider does not accept our key: check NIGHTLAB_ANTHROPIC_API_KEY"
+            return "our key is not accepted: check NIGHTLAB_ANTHROPIC_API_KEY or your cloud's credentials"
         case anthropic.RateLimitError():
             return f"the model's provider limits us, also after {RETRIES} more tries: ask again later"
         case anthropic.APITimeoutError():
@@ -299,6 +316,13 @@ def _messages(ask: Ask) -> "list[MessageParam]":
         messages.append({"role": "user", "content": json.loads(results)})
     messages[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
     return cast("list[MessageParam]", messages)
+
+
+def _cut_off(message: "Message", max_tokens: int) -> Tokens:
+    """What an answer used that did not come to its end, where the API would have told: estimated from above."""
+    told = _tokens(message.usage)
+    written = sum(len(block.to_json(indent=None)) for block in message.content) / CHARACTERS_PER_TOKEN
+    return replace(told, output=max(told.output, min(max_tokens, int(written))))
 
 
 def _tokens(usage: "Usage") -> Tokens:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bot.core.constants import Constant, UnparsableError, Value, find_constants
-from bot.core.edits import edit_constants, render
-from bot.core.idea import Wish, read_idea
 from bot.core.model import Edit, Kind, LedgerRow, Proposal, State
-from bot.core.priors import Prior, Shape, is_protected, prior_of
-from bot.core.steps import candidate_values, first_values
-from bot.core.trials import Trial, Trials, read_trials
+from bot.core.proposal.constants import Constant, UnparsableError, Value, find_constants
+from bot.core.proposal.edits import edit_constants, render
+from bot.core.proposal.idea import Wish, read_idea
+from bot.core.proposal.priors import Prior, Shape, is_protected, prior_of
+from bot.core.proposal.steps import candidate_values, first_values
+from bot.core.proposal.trials import Trial, Trials, read_trials
 
 _TITLE_LENGTH = 72
 _CROWDED = 0.2  # interest left in a constant for each experiment in flight on it
@@ -78,6 +78,39 @@ def propose(
         expected_gain=_expected_gain(chosen, tunable, trials),
         proposed_by="tuner",
         gpu_hint=_hint([tunable[name] for name in chosen]),
+    )
+
+
+def revise(*, base: str, head: str, path: str, wish: str, preset: str = "") -> Proposal | NoProposal:
+    """What leads from the `base` text of a file to its `head` text, with one constant set to the value that is wished.
+
+    `wish` is untrusted.
+    """
+    try:
+        before, now = (find_constants(source, preset=preset) for source in (base, head))
+    except UnparsableError as error:
+        return NoProposal(reason=f"the tuner cannot read {path}: {error}")
+    found = read_idea(wish, now)
+    if not isinstance(found, Wish) or found.value is None:
+        return NoProposal(
+            reason="the tuner wrote this proposal, and all it understands is one constant and a value, such as "
+            "`/revise LR 0.6`; push a commit for anything else"
+        )
+    values = {constant.name: constant.value for constant in now} | {found.name: found.value}
+    changes = [(one, values[one.name]) for one in before if values.get(one.name, one.value) != one.value]
+    if not changes:
+        return NoProposal(reason=f"with {found.name} at {found.value} nothing would differ from main")
+    if any(constant.name == found.name and constant.value == found.value for constant in now):
+        return NoProposal(reason=f"{found.name} is {found.value} already")
+    none = read_trials(today={one.name: one.value for one in before}, history=(), in_flight=(), path=path)
+    return Proposal(
+        title=_title(changes),
+        hypothesis=" ".join(_hypothesis(constant, value, none) for constant, value in changes),
+        edits=edit_constants(source=base, path=path, values={c.name: v for c, v in changes}, preset=preset),
+        kind=Kind.IMPROVE,
+        expected_gain=None,
+        proposed_by="tuner",
+        gpu_hint=_hint([constant for constant, _ in changes]),
     )
 
 

@@ -23,10 +23,8 @@ def talking_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab,
 @pytest.fixture
 def lab(talking_lab: tuple[Lab, StandIn]) -> Iterator[Lab]:
     lab, stand_in = talking_lab
-    lab.hub.faults.clear()
     stand_in.forget()
-    if not lab.bot.alive:
-        lab.bot.start()
+    lab.recover()
     yield lab
     lab.hub.faults.clear()
 

@@ -1,18 +1,21 @@
 """Ready-made things for the tests of the conversation: a desk, a contract, a way to talk to the stand-in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stand_in import KEY, StandIn
 
 from bot.core.contract import Contract, parse
-from bot.core.conversation import Turn
-from bot.core.desk import Desk
 from bot.core.model import Edit, Kind, LedgerRow, State
-from bot.core.prices import price_of
-from bot.core.prompt import Briefing, briefing
-from bot.core.strategy import strategy
+from bot.core.proposal.conversation import Turn, exchange
+from bot.core.proposal.desk import Desk
+from bot.core.proposal.draft import Draft
+from bot.core.proposal.prices import price_of
+from bot.core.proposal.prompt import Briefing, briefing
+from bot.core.proposal.smoke import Smoke
+from bot.core.proposal.strategy import strategy
 from bot.edge.claude import Claude, Via
+from runner.protocol import DraftFile
 
 TRAIN = """import math
 
@@ -130,16 +133,50 @@ def converse(
     idea: str = "",
     granted_usd: float = 2.0,
     key: str = KEY,
+    smoke: Callable[[Sequence[DraftFile]], Smoke] | None = None,
 ) -> list[Turn]:
-    """What bot/proposing.py does in durable steps, without the engine."""
+    way = claude(stand_in, key=key)
+    return converse_by(way, place=place, terms=terms, idea=idea, granted_usd=granted_usd, smoke=smoke)
+
+
+def converse_by(
+    way: Claude,
+    *,
+    place: Desk | None = None,
+    terms: Contract | None = None,
+    idea: str = "",
+    granted_usd: float = 2.0,
+    smoke: Callable[[Sequence[DraftFile]], Smoke] | None = None,
+) -> list[Turn]:
+    """What bot/loop/dialogue.py does in durable steps, without the engine; `smoke` tries drafts out."""
     place, terms = place or desk(), terms or contract()
-    limits, way = terms.claude, claude(stand_in, key=key)
+    limits = terms.claude
     price = price_of(limits.model, input_usd=limits.input_usd, output_usd=limits.output_usd)
     assert not isinstance(price, str)
     said = prompt(place, terms, idea=idea)
     turns: list[Turn] = []
+    smokes: list[Smoke] = []
     while not (turns and turns[-1].over):
-        turns.append(
-            way.turn(desk=place, prompt=said, turns=turns, limits=limits, granted_usd=granted_usd, price=price)
+        draft = Draft(
+            desk=place,
+            edits=turns[-1].edits if turns else (),
+            author=limits.model,
+            strategy=said.strategy,
+            smokes=smokes,
+            most_smokes=limits.smoke_runs if smoke else 0,
+            splittable=bool(idea.strip()),
         )
+        turn = way.turn(draft=draft, prompt=said, turns=turns, limits=limits, granted_usd=granted_usd, price=price)
+        while turn.wants and smoke:
+            smokes.append(smoke(turn.wants))
+            turn = exchange(
+                draft,
+                content=turn.content,
+                stop_reason=turn.stop_reason,
+                turns=turns,
+                limits=limits,
+                use=turn.use,
+                waited_s=turn.waited_s,
+            )
+        turns.append(turn)
     return turns

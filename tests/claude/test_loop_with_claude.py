@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from living_lab import Lab, Target, eventually
-from quick_task import BETTER, CONTRACT, TRAIN
+from quick_task import BETTER, CONTRACT, TRAIN, slow
 from stand_in import KEY, Fail, Say, StandIn
 
 CLAUDE = CONTRACT + "proposer: claude\n"
@@ -65,7 +65,7 @@ def _spying_train() -> str:
     )
 
 
-@pytest.mark.parametrize("at", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("at", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_of_a_conversation(lab: Lab, api: StandIn, at: int) -> None:
     """While the answer is on its way: it is asked for again, and everything is there and paid for once."""
     target = lab.repository(contract=CLAUDE)
@@ -145,3 +145,37 @@ def test_mixed_leaves_constants_to_the_tuner_and_falls_back_to_it(lab: Lab, api:
     eventually(lambda: "Campaign ended" in target.replies(issue.number)[0], "the campaign's end")
     assert "Proposed by `tuner`" in target.pull().body
     assert api.attempts == 4
+
+
+def sabotage(old: int, new: int) -> tuple[str, dict[str, str]]:
+    return ("replace", {"path": "train.py", "old": f"SABOTAGE = {old}", "new": f"SABOTAGE = {new}"})
+
+
+def test_a_draft_that_crashes_is_mended_before_anybody_sees_it(lab: Lab, api: StandIn) -> None:
+    target = lab.repository(contract=CLAUDE)
+    api.script = [
+        Say(calls=[RAISE, sabotage(0, 1), ("submit", SUBMIT)]),
+        Say(calls=[sabotage(1, 0), ("submit", SUBMIT)]),
+    ]
+    row = target.row(target.experiment("try a higher learning rate"))
+    assert row["state"] == "merged", row["reason"]
+    refused = api.requests[1]["messages"][-1]["content"][-1]
+    assert "ZeroDivisionError: the loss is zero: sabotage" in refused["content"]
+    assert row["smoke_runs"] == 2
+    assert row["gpu_s"] > sum(m["run"]["train_s"] for m in row["runs"] if not m["shared"])
+    assert len(list(target.ada.get_pulls(state="all"))) == 1
+
+
+@pytest.mark.slow
+def test_killed_in_a_smoke_run(lab: Lab, api: StandIn) -> None:
+    """The answer is not asked for again, and the draft is run to its end."""
+    target = lab.repository(contract=CLAUDE, train=slow(1.5))
+    api.script = [Say(calls=[RAISE, ("submit", SUBMIT)])]
+    identity = target.experiment("try a higher learning rate")
+    lab.bot.wait_for_training()
+    assert list(target.ada.get_pulls(state="all")) == []
+    lab.bot.kill()
+    lab.bot.start()
+    row = target.row(identity)
+    assert row["state"] == "merged", row["reason"]
+    assert (api.attempts, row["smoke_runs"]) == (1, 1)

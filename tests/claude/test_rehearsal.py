@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conversations import FILES, RAISE, SUBMIT
 from stand_in import KEY, Say, StandIn
+from test_plans import SPLIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +42,14 @@ def test_it_shows_the_prompt_the_cost_and_the_diff(clone: Path) -> None:
     assert "claude-opus-5-5 as of 2026-11-23" in done.stdout
     assert "-LR = 0.5\n+LR = 0.7" in done.stdout
     assert KEY not in done.stdout + done.stderr
+
+
+def test_it_shows_a_plan(clone: Path) -> None:
+    with StandIn([Say(calls=[SPLIT])]) as stand_in:
+        way = {"NIGHTLAB_ANTHROPIC_API_KEY": KEY, "NIGHTLAB_CLAUDE_URL": stand_in.url}
+        done = nightlab("--dry-run", "--idea", "retune it", str(clone), **way)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2. Raise LR further" in done.stdout
 
 
 def test_the_prompt_alone_needs_no_key_and_costs_nothing(clone: Path) -> None:

@@ -5,7 +5,8 @@ from stand_in import KEY
 
 from bot.edge import claude
 from bot.edge.claude import Claude, Via
-from bot.service import Settings, claude_of, settings_from
+from bot.service import claude_of
+from bot.setup.settings import Settings, settings_from
 
 TOKEN = {"NIGHTLAB_TOKEN": "t", "NIGHTLAB_WEBHOOK_SECRET": "s"}
 
@@ -32,7 +33,7 @@ def test_a_key_is_enough(name: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"NIGHTLAB_CLAUDE_VIA": "azure"}, "must be one of anthropic, bedrock, vertex"),
+        ({"NIGHTLAB_CLAUDE_VIA": "azure"}, "use one of anthropic, bedrock, vertex"),
         ({"NIGHTLAB_CLAUDE_VIA": "anthropic"}, "set NIGHTLAB_ANTHROPIC_API_KEY"),
     ],
 )

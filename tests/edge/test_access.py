@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.edge.access import Access, HttpConnection
+from bot.edge.github.access import Access
 from bot.hub import Hub
 
 
@@ -22,21 +22,15 @@ def access(tmp_path: Path) -> Iterator[Access]:
         )
 
 
-def test_threads_that_share_a_connection_get_their_own_answers(access: Access) -> None:
+def test_threads_that_share_a_wire_get_their_own_answers(access: Access) -> None:
     """PyGithub's own connection fails this: it would send the second thread's request for the first one."""
-    requester = access.forge("ada/model").repo.requester
-    address = urlsplit(requester.base_url)
-    connection = HttpConnection(address.hostname or "", address.port)
-    connection.request("GET", f"{address.path}/users/ada", None, {})
-    another = threading.Thread(target=connection.request, args=("GET", f"{address.path}/rate_limit", None, {}))
+    wire = access.forge("ada/model").wire
+    connection, path = wire._connection, urlsplit(wire.base_url).path
+    connection.request("GET", f"{path}/users/ada", None, {})
+    another = threading.Thread(target=connection.request, args=("GET", f"{path}/rate_limit", None, {}))
     another.start()
     another.join()
     assert '"login":"ada"' in connection.getresponse().read().replace(" ", "")
-
-
-def test_clients_use_that_connection(access: Access) -> None:
-    requester = access.forge("ada/model").repo.requester
-    assert isinstance(requester._Requester__connection, HttpConnection)
 
 
 def test_the_app_is_its_bot_user(access: Access) -> None:

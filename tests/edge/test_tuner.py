@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.constants import Value, find_constants
-from bot.core.edits import apply_edit, edit_constants
 from bot.core.model import Edit, Kind, LedgerRow, Proposal, State
-from bot.core.priors import Shape, is_protected, prior_of
-from bot.core.steps import candidate_values
+from bot.core.proposal.constants import Value, find_constants
+from bot.core.proposal.edits import edit_constants
+from bot.core.proposal.priors import Shape, is_protected, prior_of
+from bot.core.proposal.steps import candidate_values
 from bot.edge.tuner import NoProposal, propose
 
 TRAIN = (Path(__file__).parents[2] / "runner" / "task" / "train.py").read_text()
@@ -43,7 +43,7 @@ def values_of(source: str) -> dict[str, Value]:
 def applied(source: str, edits: Sequence[Edit]) -> str:
     for edit in edits:
         assert source.count(edit.old) == 1
-        source = apply_edit(source, edit)
+        source = source.replace(edit.old, edit.new)
     return source
 
 
@@ -165,7 +165,7 @@ def test_free_text_is_declined_with_what_the_tuner_can_do() -> None:
     reason = refused(idea="replace attention by a state space model")
     assert reason == (
         "The tuner changes one constant by name and number, such as EMBEDDING_LR, MATRIX_LR, WEIGHT_DECAY, "
-        "WARMDOWN_RATIO; this idea names none. Free text needs the Claude proposer (set ANTHROPIC_API_KEY)."
+        "WARMDOWN_RATIO; this idea names none. Free text needs the Claude proposer: `proposer: claude` in the contract."
     )
 
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
-from bot.edge.github import Forge
+from bot.edge.github.forge import Forge
 
 MAX_BYTES = 300_000  # of a file: longer ones are data
 MOST_FILES = 500  # that may be read, so that a search ends
@@ -30,13 +30,14 @@ class Texts(Mapping[str, str]):
         if path not in self._readable:
             raise KeyError(path)
         blob_sha = self._files[path][0]
-        if blob_sha not in _known:
-            _known[blob_sha] = self._forge.blob(blob_sha)
+        text = _known.get(blob_sha)
+        if text is None:
+            text = self._forge.blob(blob_sha)
+            if text is None or "\0" in text:
+                raise KeyError(path)
+            _known[blob_sha] = text
             while len(_known) > KEPT:
                 _known.popitem(last=False)
-        text = _known[blob_sha]
-        if "\0" in text or "\ufffd" in text:
-            raise KeyError(path)
         return text
 
     def __iter__(self) -> Iterator[str]:
