@@ -1,4 +1,4 @@
-"""Runs as durable jobs: one workflow per run, on the queue of its hardware class.
+"""What an experiment asks of the runs: who needs which, which are there already, how far they are.
 
 A run's workflow id is its identity: tree, seed, attempt. Asking for a run that was done, or is under way for another
 experiment, gives that one. So main's runs are shared by all experiments built on it, and a merged candidate's
@@ -11,20 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from dbos import DBOS, SetWorkflowID, WorkflowStatus
+from dbos import DBOS, WorkflowStatus
 
 from bot.core.contract import Contract
-from bot.core.evidence import Noise, within_code
-from bot.core.figures import LiveRun
 from bot.core.model import Decision, Experiment, MeasuredRun, Side, Stage, State
+from bot.core.verdict import tolerance as tolerances
+from bot.core.verdict.evidence import Noise, within_code
+from bot.core.words.figures import LiveRun
+from bot.durable.engine import SERIALIZER, enqueue_run
+from bot.durable.lab import lab, patient_step
+from bot.durable.running import ATTEMPTS, one_run
 from bot.edge import slot
-from bot.engine import SERIALIZER, slot_queue
-from bot.lab import lab, patient_step
-from bot.publication import show_progress
-from runner.protocol import Phase, Progress, Request, Run, Source, Status
+from bot.loop.publication import show_progress
+from bot.loop.reading import clone_url
+from bot.loop.upkeep import suspects, unserved
+from runner.protocol import AUDIT_TOLERANCE, AUDIT_TOLERANCE_CAP, Phase, Progress, Request, Run, Source, Status
 
 NOISE_RUNS = 500  # the newest, of all repositories
-ATTEMPTS = 3  # of a run that failed through no fault of the candidate
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
@@ -44,33 +47,15 @@ def run_id(tree_sha: str, seed: int, attempt: int = 1) -> str:
     return f"run-{tree_sha[:20]}-s{seed}" + (f"-a{attempt}" if attempt > 1 else "")
 
 
-@DBOS.workflow(name="run", max_recovery_attempts=ATTEMPTS)
-async def one_run(request: Request, screening: bool) -> Run:
-    """One training of one tree with one seed, in a slot of this machine."""
-    return await _measure(request)
-
-
-@DBOS.step(name="measure", preemptible=True)
-async def _measure(request: Request) -> Run:
-    told = 0.0
-
-    async def tell(progress: Progress) -> None:
-        nonlocal told
-        if progress.phase is Phase.DONE or time.monotonic() - told >= 1.0:
-            told = time.monotonic()
-            await DBOS.set_event_async("progress", progress)
-
-    return await slot.measure(request, on_progress=tell)
-
-
 @DBOS.step(name="pool")
 def pool(tree_sha: str) -> Pool:
     """The finished runs of a tree, so that nothing is measured twice."""
-    runs, burnt = [], []
+    runs, burnt, doubtful = [], [], suspects()
     for status in DBOS.list_workflows(workflow_id_prefix=run_id(tree_sha, 0)[:-1], status="SUCCESS"):
         run = status.output
         if isinstance(run, Run) and run.status is Status.OK and status.input is not None:
-            runs.append(run)
+            if status.workflow_id not in doubtful:
+                runs.append(run)
             if status.input["args"][1]:
                 burnt.append(run.seed)
     return Pool(runs=tuple(runs), burnt=tuple(sorted(burnt)))
@@ -84,9 +69,12 @@ def noise(x: Experiment, contract: Contract) -> Noise | None:
     """
     environment = next((m.run.environment_digest for m in reversed(x.runs)), "")
     groups: dict[str, list[float]] = {}
-    for status in DBOS.list_workflows(name="run", status="SUCCESS", sort_desc=True, limit=NOISE_RUNS):
+    doubtful = suspects()
+    for status in DBOS.list_workflows(name=["run", "again"], status="SUCCESS", sort_desc=True, limit=NOISE_RUNS):
         run = status.output
-        if not isinstance(run, Run) or run.metric is None or run.tree_sha in (x.head_tree_sha, x.base_tree_sha):
+        if status.workflow_id in doubtful or not isinstance(run, Run) or run.metric is None:
+            continue
+        if run.tree_sha in (x.head_tree_sha, x.base_tree_sha):
             continue
         conditions = (run.hardware_class, run.environment_digest, _request(status).task)
         if conditions == (contract.hardware_class, environment, contract.task):
@@ -103,10 +91,11 @@ def measure(x: Experiment, contract: Contract, decision: Decision) -> Experiment
         for side, seeds in ((Side.CANDIDATE, decision.candidate_seeds), (Side.BASELINE, decision.baseline_seeds)):
             if index < len(seeds):
                 wanted.append((side, seeds[index]))
+    tolerated = AUDIT_TOLERANCE if contract.metric.self_reported else tolerance(x, contract)
     for attempt in range(1, ATTEMPTS + 1):
-        ids = identities(x, wanted)
+        ids, git_url = identities(x, wanted), clone_url(x.repository)
         for (side, seed), identity in zip(wanted, ids, strict=True):
-            _start(x, contract, side, seed, stage, identity)
+            _start(x, contract, side, seed, stage, identity, tolerated, git_url)
         retry = []
         for (side, seed), identity, run in zip(wanted, ids, watch(x, contract, ids), strict=True):
             if run.status is Status.STOPPED or (run.status is Status.INFRASTRUCTURE and attempt < ATTEMPTS):
@@ -138,7 +127,8 @@ def _measured(x: Experiment, side: Side, stage: Stage, run: Run) -> MeasuredRun:
 def identities(x: Experiment, wanted: Sequence[tuple[Side, int]]) -> list[str]:
     """The ids of the runs that will answer: done or under way already, or the next attempt.
 
-    An attempt that failed through no fault of the code says nothing about the tree, whoever asked for it.
+    An attempt that failed through no fault of the code, or in a slot that drifted, says nothing about the tree, whoever
+    asked for it.
     """
     trees = {Side.CANDIDATE: x.head_tree_sha, Side.BASELINE: x.base_tree_sha}
     in_vain = {
@@ -146,7 +136,7 @@ def identities(x: Experiment, wanted: Sequence[tuple[Side, int]]) -> list[str]:
         for tree_sha in trees.values()
         for status in DBOS.list_workflows(workflow_id_prefix=run_id(tree_sha, 0)[:-1], status=list(FINISHED))
         if not isinstance(status.output, Run) or status.output.status in (Status.INFRASTRUCTURE, Status.STOPPED)
-    }
+    } | suspects()
 
     def answering(side: Side, seed: int) -> str:
         attempts = (run_id(trees[side], seed, attempt) for attempt in count(1))
@@ -155,12 +145,36 @@ def identities(x: Experiment, wanted: Sequence[tuple[Side, int]]) -> list[str]:
     return [answering(side, seed) for side, seed in wanted]
 
 
-def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stage, identity: str) -> None:
+@DBOS.step(name="tolerance")
+def tolerance(x: Experiment, contract: Contract) -> float:
+    """How far a candidate's two answers may lie apart here, as main's own runs of this repository show."""
+    of_main, proposed, git_url = [], set(), lab().access.forge(x.repository).clone_url
+    for status in DBOS.list_workflows(name=["run", "again"], sort_desc=True, limit=NOISE_RUNS):
+        run, request = status.output, _request(status)
+        if not isinstance(run, Run) or request.source.git_url != git_url:
+            continue
+        if request.source.head_sha != request.source.base_sha:
+            proposed.add(run.tree_sha)
+        elif (run.hardware_class, request.task) == (contract.hardware_class, contract.task):
+            of_main.append(run)
+    return tolerances.tolerance(of_main, proposed=proposed)
+
+
+def _start(
+    x: Experiment,
+    contract: Contract,
+    side: Side,
+    seed: int,
+    stage: Stage,
+    identity: str,
+    tolerated: float,
+    git_url: str,
+) -> None:
     candidate = side is Side.CANDIDATE
     request = Request(
         run_id=identity,
         source=Source(
-            git_url=clone_url(x.repository),
+            git_url=git_url,
             base_sha=x.base_sha,
             head_sha=x.head_sha if candidate else x.base_sha,
             allowed=contract.allow,
@@ -168,23 +182,16 @@ def _start(x: Experiment, contract: Contract, side: Side, seed: int, stage: Stag
         task=contract.task,
         seed=seed,
         sandbox=contract.sandbox,
-        cache_dir=str(lab().cache),
+        cache_dir="",  # the slot's, wherever that is
         hardware_class=contract.hardware_class,
+        audit_tolerance=tolerated if candidate else AUDIT_TOLERANCE_CAP,  # main itself shows what is normal
     )
-    with SetWorkflowID(identity):
-        DBOS.enqueue_workflow(
-            slot_queue(contract.hardware_class), one_run, request, candidate and stage is Stage.SCREEN
-        )
+    enqueue_run(x.repository, one_run, request, candidate and stage is Stage.SCREEN)
 
 
 @patient_step("still_open")
 def still_open(x: Experiment) -> bool:
     return lab().access.forge(x.repository).pull(x.pull_number or 0).open
-
-
-@patient_step("clone_url")
-def clone_url(repository: str) -> str:
-    return lab().access.forge(repository).clone_url
 
 
 @patient_step("watch")
@@ -203,7 +210,9 @@ def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
         if time.monotonic() - shown_s >= lab().progress_s:
             shown_s = time.monotonic()
             live = [_live(x, identity, statuses[identity]) for identity in waiting]
-            if not show_progress(x, contract, live, _eta_s(live)):
+            was, x = x.unserved, replace(x, unserved=unserved().get(contract.hardware_class, ""))
+            changed = bool(was) != bool(x.unserved)
+            if not show_progress(x, contract, live, _eta_s(live), everywhere=changed):
                 mine = run_id(x.head_tree_sha, 0)[:-1]
                 DBOS.cancel_workflows([identity for identity in waiting if identity.startswith(mine)])
                 return [_result(statuses[identity]) for identity in ids]

@@ -5,26 +5,23 @@ Nothing is pushed, opened or recorded.
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from bot.core import contract as contracts
-from bot.core import report
 from bot.core.contract import Contract, Proposer
-from bot.core.conversation import ANSWER_TOKENS, Turn, total
-from bot.core.desk import Desk
-from bot.core.draft import Draft
-from bot.core.history import row_from_json
-from bot.core.model import Edit, LedgerRow, Proposal
-from bot.core.prices import AS_OF, Price, price_of
-from bot.core.prompt import Briefing, briefing
-from bot.core.strategy import strategy
+from bot.core.model import Edit, Proposal
+from bot.core.proposal.conversation import ANSWER_TOKENS, Turn, total
+from bot.core.proposal.desk import Desk
+from bot.core.proposal.draft import Draft
+from bot.core.proposal.prices import AS_OF, Price, price_of
+from bot.core.proposal.prompt import Briefing, briefing
+from bot.core.proposal.strategy import strategy
+from bot.core.words import report
 from bot.edge import tuner
 from bot.edge.claude import CHARACTERS_PER_TOKEN, Claude, Via
-from bot.edge.ledger import BRANCH
-from bot.edge.texts import MAX_BYTES
+from bot.edge.committed import committed, ledger_of
 
 console = Console(highlight=False, soft_wrap=True)
 USUAL_CHARACTERS_PER_TOKEN = 3.5  # of code, for an estimate that is shown, not for a limit
@@ -56,15 +53,28 @@ def rehearse(folder: Path, *, idea: str, prompt_only: bool) -> int:
         claude = Claude(via=Via(via), api_key=key, base_url=os.environ.get("NIGHTLAB_CLAUDE_URL", ""))
     except ValueError as error:
         return _fail(f"no diff: {error}; --prompt-only leaves the question out")
-    return _ask(claude, desk, terms, said, price)
+    return _ask(claude, desk, terms, said, price, splittable=bool(idea.strip()))
 
 
-def _ask(claude: Claude, desk: Desk, terms: Contract, said: Briefing, price: Price) -> int:
+def _ask(claude: Claude, desk: Desk, terms: Contract, said: Briefing, price: Price, *, splittable: bool) -> int:
     turns: list[Turn] = []
     limits = terms.claude
     while not (turns and turns[-1].over):
         turns.append(
-            claude.turn(desk=desk, prompt=said, turns=turns, limits=limits, granted_usd=limits.usd, price=price)
+            claude.turn(
+                draft=Draft(
+                    desk=desk,
+                    edits=turns[-1].edits if turns else (),
+                    author=limits.model,
+                    strategy=said.strategy,
+                    splittable=splittable,
+                ),
+                prompt=said,
+                turns=turns,
+                limits=limits,
+                granted_usd=limits.usd,
+                price=price,
+            )
         )
     use = total(turns, model=limits.model)
     console.print(
@@ -72,7 +82,12 @@ def _ask(claude: Claude, desk: Desk, terms: Contract, said: Briefing, price: Pri
         f"{use.output_tokens:,} written, ${use.cost_usd:.2f}",
         style="bold",
     )
-    proposal = turns[-1].proposal
+    proposal, plan = turns[-1].proposal, turns[-1].plan
+    if plan is not None:
+        console.print(f"\nA plan: {plan.reason}", markup=False)
+        for number, step in enumerate(plan.steps, start=1):
+            console.print(f"\n{number}. {step.title}\n{step.idea}", markup=False)
+        return 0
     return _fail(turns[-1].ended) if proposal is None else _show(desk, proposal)
 
 
@@ -134,64 +149,23 @@ def _prompt(desk: Desk, terms: Contract, program: str, idea: str) -> Briefing:
 
 def _read(folder: Path) -> tuple[Desk, Contract, str]:
     """Raises ValueError, one sentence, for a contract that cannot be used."""
-    files = _Committed(folder, "HEAD")
-    text = files.get(contracts.PATH)
+    files = committed(folder, "HEAD")
+    text = files.texts.get(contracts.PATH)
     if text is None:
         raise ValueError(f"there is no {contracts.PATH} in the last commit")
     terms = contracts.parse(text)
     if not isinstance(terms, Contract):
         raise ValueError(report.contract_problems(terms))
     desk = Desk(
-        files=files,
+        files=files.texts,
         tree=frozenset(files.sizes),
         sizes=files.sizes,
         allow=terms.allow,
         protected=terms.protected,
-        history=_ledger(folder),
+        history=ledger_of(folder),
         in_flight=(),
     )
-    return desk, terms, files.get(terms.program_path, "")
-
-
-def _ledger(folder: Path) -> list[LedgerRow]:
-    """From this clone's ledger branch, its own or the remote's; empty when it has none."""
-    for revision in (BRANCH, f"origin/{BRANCH}"):
-        try:
-            files = _Committed(folder, revision)
-        except subprocess.CalledProcessError:
-            continue
-        rows = (row_from_json(files.get(path, "")) for path in files.sizes if path.startswith("experiments/"))
-        return sorted((row for row in rows if row is not None), key=lambda row: (row.ended_utc, row.experiment_id))
-    return []
-
-
-class _Committed(Mapping[str, str]):
-    """The text files of a commit in a clone."""
-
-    def __init__(self, folder: Path, revision: str) -> None:
-        self._folder, self._revision = folder, revision
-        listed = _git(folder, "ls-tree", "-r", "-l", "-z", "--full-tree", revision).split("\0")
-        entries = (entry.partition("\t") for entry in listed if entry.startswith("100"))
-        self.sizes = {path: int(facts.split()[3]) for facts, _, path in entries}
-
-    def __getitem__(self, path: str) -> str:
-        if self.sizes.get(path, MAX_BYTES + 1) > MAX_BYTES:
-            raise KeyError(path)
-        try:
-            return _git(self._folder, "cat-file", "blob", f"{self._revision}:{path}")
-        except UnicodeDecodeError:
-            raise KeyError(path) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return (path for path in self.sizes if path in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout
+    return desk, terms, files.texts.get(terms.program_path, "")
 
 
 def _fail(why: str) -> int:

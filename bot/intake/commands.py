@@ -6,23 +6,25 @@ from dataclasses import dataclass
 
 from dbos import DBOS, SetWorkflowID
 
-from bot import campaign
 from bot.core import contract as contracts
-from bot.core import reply
-from bot.core.command import GRAMMAR, Command, CommandError, Thread, Verb, parse
-from bot.core.contract import Contract
-from bot.core.event import CommentPosted, Event, IssueOpened, MainPushed
-from bot.core.label import HOLD
-from bot.core.model import Campaign, CampaignPlan, Experiment, Order, Origin
-from bot.core.text import marker
-from bot.engine import EVENT_QUEUE, EXPERIMENT_QUEUE, SERIALIZER
-from bot.experiment import RESUME, run_experiment
-from bot.lab import lab, patient_step
-from bot.notes import experiments
-from bot.opening import read
+from bot.core.contract import Contract, Proposer
+from bot.core.intake.command import GRAMMAR, Command, CommandError, Thread, Verb, parse
+from bot.core.intake.event import CommentPosted, IssueOpened
+from bot.core.layout import Role
+from bot.core.model import Experiment, Origin
+from bot.core.order import Campaign, CampaignPlan, Order
+from bot.core.text import MARKER_PREFIX, marker
+from bot.core.words import reply
+from bot.durable.engine import CAMPAIGN_QUEUE, enqueue_experiment
+from bot.durable.lab import lab, patient_step
+from bot.durable.notes import experiments, orders_of_a_day, under_way
+from bot.intake.steering import head, steer
+from bot.loop import campaign
+from bot.loop.experiment import run_experiment
+from bot.loop.reading import read
 
-for stored in (CommentPosted, IssueOpened, MainPushed):
-    SERIALIZER.register(stored)
+# Whose reply is what was asked for; any other command's says why it is not done.
+QUESTIONS = (Verb.HELP, Verb.EXPLAIN, Verb.CAMPAIGN_STATUS, Verb.CAMPAIGN_STOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Asked:
     """A comment (or the text of a new issue) that may hold a command."""
 
     repository: str
+    repository_id: int
     number: int
     on_pull: bool
     thread_open: bool
@@ -39,27 +42,11 @@ class Asked:
     body: str
 
 
-def accept(happened: Event) -> bool:
-    """Queue an event that something is to be done about. Called again with the same event it does nothing."""
-    if not isinstance(happened, MainPushed) and (happened.by_bot or _command(_asked(happened)) is None):
-        return False
-    with SetWorkflowID(happened.key):
-        DBOS.enqueue_workflow(EVENT_QUEUE, react, happened)
-    return True
-
-
-@DBOS.workflow(name="event")
-def react(happened: Event) -> None:
-    if isinstance(happened, MainPushed):
-        check_contract(happened)
-    else:
-        obey(_asked(happened))
-
-
-def _asked(happened: CommentPosted | IssueOpened) -> Asked:
+def asked_in(happened: CommentPosted | IssueOpened) -> Asked:
     if isinstance(happened, CommentPosted):
         return Asked(
             repository=happened.repository,
+            repository_id=happened.repository_id,
             number=happened.number,
             on_pull=happened.on_pull,
             thread_open=happened.thread_open,
@@ -70,6 +57,7 @@ def _asked(happened: CommentPosted | IssueOpened) -> Asked:
         )
     return Asked(
         repository=happened.repository,
+        repository_id=happened.repository_id,
         number=happened.number,
         on_pull=False,
         thread_open=True,
@@ -80,58 +68,55 @@ def _asked(happened: CommentPosted | IssueOpened) -> Asked:
     )
 
 
-def _command(asked: Asked) -> Command | CommandError | None:
+def command_in(asked: Asked) -> Command | CommandError | None:
+    """With a person's token, what we write ourselves comes back to us under that person's name: it has our marker."""
+    if asked.body.startswith(MARKER_PREFIX):
+        return None
     return parse(asked.body, thread=Thread.PULL if asked.on_pull else Thread.ISSUE, mention=lab().mention)
 
 
 def obey(asked: Asked) -> None:
     """Acknowledge with a reaction, then do it; or say in one sentence why not."""
-    command = _command(asked)
+    command = command_in(asked)
     if command is None:
         return
-    if not may_command(asked.repository, asked.author):
-        answer(asked, reply.refused_permission(login=asked.author), "-1")
+    contract = contract_today(asked.repository)
+    needed = role_needed(contract, command)
+    if not may_command(asked.repository, asked.author, needed):
+        answer(asked, reply.refused_permission(login=asked.author, needed=needed), "-1")
     elif isinstance(command, CommandError):
         answer(asked, reply.command_error(command=command.line, problem=command.message), "confused")
     elif not asked.thread_open:
         answer(asked, reply.closed_thread(), "confused")
     else:
         answer(asked, "", "eyes")
-        if refusal := _do(asked, command):
-            answer(asked, refusal, "confused")
+        if said := _do(asked, command, contract):
+            answer(asked, said, "" if command.verb in QUESTIONS else "confused")
 
 
-def _do(asked: Asked, command: Command) -> str:
+def _do(asked: Asked, command: Command, contract: Contract | str) -> str:
     """Carry out a command that its author may give; a sentence for them when there is something to say."""
     if command.verb is Verb.HELP:
         thread = Thread.PULL if asked.on_pull else Thread.ISSUE
         return reply.commands([rule for rule in GRAMMAR if thread in rule.threads])
     if command.verb is Verb.EXPERIMENT:
-        return _over_budget(asked) or _experiment(asked, command.text)
+        return _over_budget(asked, contract) or _experiment(asked, command.text)
     if command.verb in (Verb.CAMPAIGN_START, Verb.CAMPAIGN_STOP, Verb.CAMPAIGN_STATUS):
-        return _campaign(asked, command)
-    x = experiment_of(asked.repository, asked.number)
+        return _campaign(asked, command, contract)
+    x = experiment_of(asked.repository_id, asked.number)
+    if command.verb is Verb.MEASURE:
+        return _measure(asked, x, contract)
     if x is None:
         return reply.no_experiment()
-    if x.state.ended:
-        return reply.refused_state(doing=command.verb.value, state=x.state.value)
-    if command.verb is Verb.CLOSE:
-        close_pull(asked.repository, asked.number)
-    elif command.verb is Verb.HOLD:
-        set_hold(asked.repository, asked.number, True)
-    elif command.verb is Verb.RESUME:
-        set_hold(asked.repository, asked.number, False)
-        DBOS.send(x.id, asked.author, topic=RESUME)
-    return ""
+    return steer(x, command, by=asked.author, key=asked.order_id)
 
 
-def _over_budget(asked: Asked) -> str:
+def _over_budget(asked: Asked, contract: Contract | str) -> str:
     """Why no more experiments may be asked for today; empty when they may. Without a contract there is no limit:
     the experiment itself will say that there is none."""
-    contract = contract_today(asked.repository)
     if isinstance(contract, str):
         return ""
-    limits, orders = contract.limits, campaign.orders_of_a_day(asked.repository)
+    limits, orders = contract.limits, orders_of_a_day(asked.repository_id)
     if len(orders) >= limits.experiments_per_day:
         return reply.refused_budget(limit=f"the {limits.experiments_per_day} experiments of 24 hours")
     if sum(order.origin.requested_by == asked.author for order in orders) >= limits.experiments_per_person_per_day:
@@ -143,35 +128,54 @@ def _experiment(asked: Asked, idea: str) -> str:
     order = Order(
         id=asked.order_id,
         repository=asked.repository,
+        repository_id=asked.repository_id,
         origin=Origin(requested_by=asked.author, idea=idea, issue_number=asked.number, comment_id=asked.comment_id),
     )
-    with SetWorkflowID(order.id):
-        DBOS.enqueue_workflow(EXPERIMENT_QUEUE, run_experiment, order)
+    enqueue_experiment(order.id, run_experiment, order)
     return ""
 
 
-def _campaign(asked: Asked, command: Command) -> str:
-    running = campaigns(asked.repository)
+def _measure(asked: Asked, x: Experiment | None, contract: Contract | str) -> str:
+    if x is not None and not x.state.ended:
+        return reply.measured_already()
+    if refusal := _over_budget(asked, contract):
+        return refusal
+    order = Order(
+        id=f"m{asked.order_id[1:]}",
+        repository=asked.repository,
+        repository_id=asked.repository_id,
+        origin=Origin(requested_by=asked.author, comment_id=asked.comment_id),
+        pull_number=asked.number,
+        head_sha=head(asked.repository, asked.number),
+    )
+    enqueue_experiment(order.id, run_experiment, order)
+    return ""
+
+
+def _campaign(asked: Asked, command: Command, contract: Contract | str) -> str:
+    running = campaigns(asked.repository_id)
     if command.verb is Verb.CAMPAIGN_START:
         if running:
             return reply.campaign_runs_already()
-        contract = contract_today(asked.repository)
         if isinstance(contract, str):
             return contract
-        if refusal := _over_budget(asked):
+        if refusal := _over_budget(asked, contract):
             return refusal
         plan = CampaignPlan(
             id=f"k{asked.order_id[1:]}",
             repository=asked.repository,
+            repository_id=asked.repository_id,
             requested_by=asked.author,
             issue_number=asked.number,
             experiments=command.experiments or contract.campaign.experiments,
             hours=command.hours or contract.campaign.hours,
+            usd=command.usd or contract.campaign.usd,
             parallel=contract.campaign.parallel,
+            ahead=0 if contract.proposer is Proposer.TUNER else contract.campaign.ahead,  # the tuner takes no time
             experiments_per_day=contract.limits.experiments_per_day,
         )
         with SetWorkflowID(plan.id):
-            DBOS.start_workflow(campaign.run_campaign, plan)
+            DBOS.enqueue_workflow(CAMPAIGN_QUEUE, campaign.run_campaign, plan)
         return ""
     if not running:
         return reply.no_campaign()
@@ -191,57 +195,43 @@ def contract_today(repository: str) -> Contract | str:
     return parsed if isinstance(parsed, Contract) else reply.broken_contract(parsed)
 
 
-def check_contract(pushed: MainPushed) -> None:
-    """A push that breaks the contract gets a failed check, so that its author sees it before anyone needs it."""
-    text = read(pushed.repository, contracts.PATH, pushed.sha)
-    parsed = contracts.parse(text) if text is not None else None
-    if isinstance(parsed, list):
-        fail_check(pushed.repository, pushed.sha, reply.broken_contract(parsed))
-
-
-@patient_step("fail_check")
-def fail_check(repository: str, sha: str, summary: str) -> None:
-    lab().access.forge(repository).check(
-        head_sha=sha, external_id="contract", conclusion="failure", title="Broken contract", summary=summary, text=""
-    )
+def role_needed(contract: Contract | str, command: Command | CommandError) -> Role:
+    """The least role for a command, by today's contract."""
+    if isinstance(contract, str) or isinstance(command, CommandError):
+        return Role.WRITE
+    return contract.commands.needed(command.verb)
 
 
 @patient_step("may_command")
-def may_command(repository: str, login: str) -> bool:
-    return lab().access.forge(repository).may_write(login)
+def may_command(repository: str, login: str, needed: Role = Role.WRITE) -> bool:
+    role = lab().access.forge(repository).role(login)
+    return role != "none" and Role(role).reaches(needed)
 
 
 @patient_step("answer")
 def answer(asked: Asked, text: str, reaction: str) -> None:
-    """React to the comment, and reply when there is something to say."""
+    """React to the comment, and reply, where there is something to say."""
     forge = lab().access.forge(asked.repository)
-    forge.react(asked.number, asked.comment_id, reaction)
+    if reaction:
+        forge.react(asked.number, asked.comment_id, reaction)
     if text:
         mark = marker(f"reply-{asked.order_id}")
         forge.comment(asked.number, marker=mark, body=f"{mark}\n\n{text}")
 
 
 @DBOS.step(name="experiment_of")
-def experiment_of(repository: str, pull_number: int) -> Experiment | None:
-    """The experiment behind a pull request, as last noted."""
-    mine = (x for x in experiments() if (x.repository, x.pull_number) == (repository, pull_number))
-    return next(mine, None)
+def experiment_of(repository_id: int, pull_number: int) -> Experiment | None:
+    """The experiment behind a pull request, as last noted: the one under way, else the newest."""
+    for known in (under_way, experiments):
+        for x in known():
+            if (x.repository_id, x.pull_number) == (repository_id, pull_number):
+                return x
+    return None
 
 
 @DBOS.step(name="campaigns")
-def campaigns(repository: str) -> list[str]:
-    return campaign.running(repository)
-
-
-@patient_step("close_pull")
-def close_pull(repository: str, number: int) -> None:
-    lab().access.forge(repository).close(number)
-
-
-@patient_step("hold")
-def set_hold(repository: str, number: int, held: bool) -> None:
-    """The hold is a label, so that people see it, and can set and remove it by hand as well."""
-    lab().access.forge(repository).tag(number, name=HOLD.name, color=HOLD.color, on=held)
+def campaigns(repository_id: int) -> list[str]:
+    return campaign.running(repository_id)
 
 
 @DBOS.step(name="campaign_as_noted")
