@@ -3,14 +3,15 @@
 It knows nothing of the rest of Nightlab: the bot talks to it over HTTP exactly as it talks to GitHub.
 
     hub.py                          the Python face: make users, repositories and apps; serve; stop
-    wsgi.py, rest.py, api_*.py      the REST subset: parse a request, check access, call an operation, shape the answer
-    shapes*.py                      rows and git objects as GitHub's JSON
-    transport.py                    git over smart HTTP
-    pages*.py, markdown, mermaid    HTML to read and to comment on
-    threads, pulls, merging, checks operations: what happens, and which webhook says so
-    refs.py, hooks.py               pushes and what follows from them; signed deliveries from a stored queue
+    wsgi.py                         one application of all that is served over HTTP:
+    api/                            the REST subset: parse a request, check access, call an operation, shape the answer
+    shapes/                         rows and git objects as GitHub's JSON
+    pages/                          HTML to read and to comment on
+    git/                            bare repositories, moving refs, merging, and git over smart HTTP
+    threads, pulls, reviews, checks operations: what happens, and which webhook says so
+    apps.py, hooks.py               apps and their credentials; signed deliveries from a stored queue
     forge.py, access.py, faults.py  what all of them share: state and locks, who may do what, failures on demand
-    repository.py, store.py         state: a bare git repository each, and one SQLite database for all the rest
+    records.py, store.py            all that is not git, in one SQLite database
 """
 
 from bot.hub.apps import InstalledApp

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import jwt
 
 from bot.hub.forge import Actor, Forge, ForgeError
-from bot.hub.records import App, Collaborator, Installation, Repo, Token, User
+from bot.hub.records import App, Collaborator, Installation, Repo, Token, User, now_utc, utc
 
 TOKEN_LIFE_S = 3600
 _JWT_LIFE_S = 600  # GitHub's limit
@@ -70,7 +70,7 @@ def issue_installation_token(
         installation_id=installation.id,
         permissions_json=json.dumps(permissions or granted),
         repository_ids_json=json.dumps(repository_ids),
-        expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        expires_at=utc(expires),
     )
     return text, forge.store.add(token)
 
@@ -85,7 +85,7 @@ def identify(forge: Forge, scheme: str, credential: str) -> Caller:
         app = _verified_app(forge, credential)
         return Caller(key=f"app:{app.id}", app_itself=app)
     token = forge.store.one(Token, "WHERE sha256 = ?", _sha256(credential))
-    if token is None or (token.expires_at is not None and token.expires_at <= _utc(time.time())):
+    if token is None or (token.expires_at is not None and token.expires_at <= now_utc()):
         raise BAD_CREDENTIALS
     user = forge.store.get(User, token.user_id)
     if token.installation_id is None:
@@ -98,10 +98,6 @@ def identify(forge: Forge, scheme: str, credential: str) -> Caller:
         permissions=json.loads(token.permissions_json),
         repository_ids=tuple(json.loads(token.repository_ids_json)),
     )
-
-
-def _utc(time_s: float) -> str:
-    return datetime.datetime.fromtimestamp(time_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _verified_app(forge: Forge, credential: str) -> App:
@@ -163,7 +159,7 @@ def may(forge: Forge, caller: Caller, repo: Repo, level: str, *resources: str) -
 
 def visible_repo(forge: Forge, caller: Caller, owner: str, name: str) -> Repo:
     """Raises ForgeError (404), for one that is not there and for one the caller may not know about alike."""
-    repo = forge.repo(owner, name)
+    repo = forge.repo(owner, name) or forge.moved(owner, name)
     if repo is None:
         raise NOT_FOUND
     visible = _reaches(caller, repo) if caller.permissions is not None else False
@@ -181,6 +177,14 @@ def require(forge: Forge, caller: Caller, repo: Repo, level: str, *resources: st
     if caller.permissions is not None:
         raise ForgeError(403, "Resource not accessible by integration")
     raise ForgeError(403, "Must have push access to the repository.")
+
+
+def require_own(forge: Forge, caller: Caller, repo: Repo, author_id: int, *resources: str) -> Actor:
+    """People may change what they wrote themselves; everybody else, and every app, needs `write`."""
+    actor = caller.require_actor()
+    if actor.user.id != author_id or caller.permissions is not None:
+        require(forge, caller, repo, "write", *resources)
+    return actor
 
 
 def require_participation(forge: Forge, caller: Caller, repo: Repo, *resources: str) -> Actor:

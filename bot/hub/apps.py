@@ -1,4 +1,4 @@
-"""Making apps: a key pair, a bot user, an installation, and the first two webhooks."""
+"""Making and installing apps: a key pair, a bot user, an installation, and the first two webhooks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from types import MappingProxyType
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bot.hub import shapes
 from bot.hub.forge import Forge
 from bot.hub.hooks import enqueue
 from bot.hub.records import App, Installation, Repo, User, now_utc
+from bot.hub.shapes.repositories import installation_json, ping_json, repository_name_json, user_json
 
 PERMISSIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -23,7 +23,16 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
         "statuses": "write",
     }
 )
-EVENTS = ("check_run", "issue_comment", "issues", "pull_request", "push")
+EVENTS = (
+    "check_run",
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "repository",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +46,9 @@ class InstalledApp:
     webhook_secret: str
 
 
-def create_app(
+def register_app(
     forge: Forge,
     owner: User,
-    account: User,
     *,
     name: str,
     slug: str,
@@ -48,8 +56,8 @@ def create_app(
     webhook_secret: str,
     permissions: Mapping[str, str],
     events: Sequence[str],
-) -> InstalledApp:
-    """An app of `owner`, installed on `account`. Its bot user is `<slug>[bot]`."""
+) -> tuple[App, str]:
+    """An app that is installed nowhere, and its private key (PEM). Sends `ping`."""
     private_pem, public_pem = _key_pair()
     store, now = forge.store, now_utc()
     with store.write():
@@ -68,15 +76,18 @@ def create_app(
                 created_at=now,
             )
         )
-        installation = store.add(Installation(app_id=app.id, account_id=account.id, created_at=now))
-        _announce(forge, app, installation)
-    return InstalledApp(
-        app_id=app.id,
-        slug=slug,
-        private_key_pem=private_pem,
-        installation_id=installation.id,
-        webhook_secret=webhook_secret,
-    )
+        enqueue(forge, app, "ping", None, ping_json(forge, app))
+    return app, private_pem
+
+
+def install(forge: Forge, app: App, account: User) -> Installation:
+    """The app on every repository of `account`; the one there is when it was installed before."""
+    with forge.store.write():
+        found = forge.store.one(Installation, "WHERE app_id = ? AND account_id = ?", app.id, account.id)
+        if found is None:
+            found = forge.store.add(Installation(app_id=app.id, account_id=account.id, created_at=now_utc()))
+            _announce(forge, app, found)
+    return found
 
 
 def _key_pair() -> tuple[str, str]:
@@ -89,12 +100,11 @@ def _key_pair() -> tuple[str, str]:
 
 
 def _announce(forge: Forge, app: App, installation: Installation) -> None:
-    enqueue(forge, app, "ping", None, shapes.ping(forge, app))
     repos = forge.store.all(Repo, "WHERE owner_id = ?", installation.account_id)
     body = {
         "action": "created",
-        "installation": shapes.installation(forge, installation),
-        "repositories": [shapes.repository_name(forge, repo) for repo in repos],
-        "sender": shapes.user(forge, forge.store.get(User, app.owner_id)),
+        "installation": installation_json(forge, installation),
+        "repositories": [repository_name_json(forge, repo) for repo in repos],
+        "sender": user_json(forge, forge.store.get(User, app.owner_id)),
     }
     enqueue(forge, app, "installation", "created", body, installation=installation)

@@ -1,28 +1,25 @@
 """Check runs and commit statuses."""
 
 import dataclasses
-import json
 from typing import Any
 
-from bot.hub import shapes_checks
 from bot.hub.forge import Actor, Forge, invalid
 from bot.hub.hooks import emit
 from bot.hub.records import CheckRun, Repo, Status, now_utc
+from bot.hub.shapes.checks import check_run_event_json
 
 _TEXT_LIMIT = 65_535  # characters, of summary and of text
-_ANNOTATION_LIMIT = 50  # in one request
 _CONCLUSIONS = ("success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale")
 
 
-def save_run(forge: Forge, actor: Actor, repo: Repo, run: CheckRun, *, annotations: list[dict[str, Any]]) -> CheckRun:
-    """Store a new or changed check run, adding `annotations` to those it has. Raises ForgeError."""
-    _require_valid(run, annotations)
+def save_run(forge: Forge, actor: Actor, repo: Repo, run: CheckRun) -> CheckRun:
+    """Store a new or changed check run. Raises ForgeError."""
+    _require_valid(run)
     completed = run.conclusion is not None
     run = dataclasses.replace(
         run,
         status="completed" if completed else run.status,
         completed_at=(run.completed_at or now_utc()) if completed else None,
-        annotations_json=json.dumps(json.loads(run.annotations_json) + annotations),
     )
     with forge.store.write():
         before = forge.store.get(CheckRun, run.id) if run.id else None
@@ -37,11 +34,11 @@ def save_run(forge: Forge, actor: Actor, repo: Repo, run: CheckRun, *, annotatio
 def emit_run(
     forge: Forge, action: str, actor: Actor, repo: Repo, run: CheckRun, extra: dict[str, Any] | None = None
 ) -> None:
-    payload = {"check_run": shapes_checks.check_run_event(forge, repo, run)} | (extra or {})
+    payload = {"check_run": check_run_event_json(forge, repo, run)} | (extra or {})
     emit(forge, "check_run", action, actor=actor, repo=repo, payload=payload)
 
 
-def _require_valid(run: CheckRun, annotations: list[dict[str, Any]]) -> None:
+def _require_valid(run: CheckRun) -> None:
     if run.status not in ("queued", "in_progress", "completed"):
         raise invalid("CheckRun", "status", code="invalid")
     if run.conclusion is not None and run.conclusion not in _CONCLUSIONS:
@@ -53,18 +50,6 @@ def _require_valid(run: CheckRun, annotations: list[dict[str, Any]]) -> None:
             raise invalid("CheckRun", f"output.{field}", f"{field} exceeds a maximum of {_TEXT_LIMIT} characters")
     if (run.title is None) != (run.summary is None):
         raise invalid("CheckRun", "output", "output needs both a title and a summary")
-    if len(annotations) > _ANNOTATION_LIMIT:
-        raise invalid("CheckRun", "output.annotations", f"at most {_ANNOTATION_LIMIT} annotations in one request")
-    _require_valid_actions(json.loads(run.actions_json))
-
-
-def _require_valid_actions(actions: list[dict[str, str]]) -> None:
-    if len(actions) > 3:
-        raise invalid("CheckRun", "actions", "at most 3 actions")
-    for action in actions:
-        for field, limit in (("label", 20), ("description", 40), ("identifier", 20)):
-            if not 0 < len(action.get(field, "")) <= limit:
-                raise invalid("CheckRun", f"actions.{field}", f"{field} must have 1 to {limit} characters")
 
 
 def latest_runs(forge: Forge, repo: Repo, sha: str) -> list[CheckRun]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.hub.faults import Faults
-from bot.hub.records import App, Installation, Issue, Label, Repo, User, now_utc
-from bot.hub.repository import Repository, Signature
+from bot.hub.git.bare import BareRepository, Signature
+from bot.hub.records import App, FormerName, Installation, Issue, Label, Repo, User, now_utc
 from bot.hub.store import Store
 
 
@@ -29,6 +29,12 @@ def invalid(resource: str, field: str, message: str = "", *, code: str = "custom
     if message:
         error["message"] = message
     return ForgeError(422, "Validation Failed", error)
+
+
+def require_length(resource: str, field: str, text: str, limit: int = 65_536) -> None:
+    """Raises ForgeError (422) for more characters than GitHub takes."""
+    if len(text) > limit:
+        raise invalid(resource, field, f"{field} is too long (maximum is {limit} characters)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,14 @@ class Forge:
             return None
         return self.store.one(Repo, "WHERE owner_id = ? AND name = ? COLLATE NOCASE", account.id, name)
 
+    def moved(self, owner: str, name: str) -> Repo | None:
+        """The repository that was called so before, unless another one is called so now."""
+        account = self.user(owner)
+        if account is None or self.repo(owner, name) is not None:
+            return None
+        former = self.store.one(FormerName, "WHERE owner_id = ? AND name = ? COLLATE NOCASE", account.id, name)
+        return self.store.get(Repo, former.repo_id) if former else None
+
     def owner(self, repo: Repo) -> User:
         return self.store.get(User, repo.owner_id)
 
@@ -74,9 +88,8 @@ class Forge:
 
     def add_issue(self, actor: Actor, repo: Repo, *, title: str, body: str) -> Issue:
         """A new thread under the repository's next number, which issues and pull requests share."""
-        for field, text, limit in (("title", title, 256), ("body", body, 65_536)):
-            if len(text) > limit:
-                raise invalid("Issue", field, f"{field} is too long (maximum is {limit} characters)")
+        require_length("Issue", "title", title, 256)
+        require_length("Issue", "body", body)
         if not title.strip():
             raise invalid("Issue", "title", code="missing_field")
         now = now_utc()
@@ -105,14 +118,14 @@ class Forge:
 
     # Git
 
-    def git(self, repo: Repo) -> Repository:
-        return Repository(self.git_path(repo.id))
+    def git(self, repo: Repo) -> BareRepository:
+        return BareRepository(self.git_path(repo.id))
 
     def git_path(self, repo_id: int) -> Path:
         return self.root / "git" / f"{repo_id}.git"
 
     @contextlib.contextmanager
-    def lock(self, repo: Repo) -> Iterator[Repository]:
+    def lock(self, repo: Repo) -> Iterator[BareRepository]:
         """Hold this while moving refs, so that a move and its record are one. Take it before `store.write`."""
         with self._locks_lock:
             lock = self._locks[repo.id]

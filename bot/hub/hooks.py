@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 import uuid
@@ -15,9 +16,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.hub import shapes
 from bot.hub.forge import Actor, Forge
 from bot.hub.records import App, Delivery, Installation, Repo, now_utc
+from bot.hub.shapes.repositories import node_id, repository_json, user_json
 
 TIMEOUT_S = 10.0  # GitHub's
 _RESPONSE_LIMIT = 4096  # bytes of a receiver's answer that are kept
@@ -32,9 +33,9 @@ def emit(forge: Forge, event: str, action: str | None, *, actor: Actor, repo: Re
         if event not in json.loads(app.events_json):
             continue
         body = ({"action": action} if action else {}) | payload
-        body["repository"] = shapes.repository(forge, forge.store.get(Repo, repo.id))
-        body["installation"] = {"id": installation.id, "node_id": shapes.node_id("Installation", installation.id)}
-        body["sender"] = shapes.user(forge, actor.user)
+        body["repository"] = repository_json(forge, forge.store.get(Repo, repo.id))
+        body["installation"] = {"id": installation.id, "node_id": node_id("Installation", installation.id)}
+        body["sender"] = user_json(forge, actor.user)
         enqueue(forge, app, event, action, body, installation=installation, repo=repo)
 
 
@@ -66,16 +67,8 @@ def enqueue(
 
 def redeliver(forge: Forge, delivery: Delivery) -> Delivery:
     """Queue the same payload again under the same GUID."""
-    again = Delivery(
-        app_id=delivery.app_id,
-        guid=delivery.guid,
-        event=delivery.event,
-        action=delivery.action,
-        installation_id=delivery.installation_id,
-        repo_id=delivery.repo_id,
-        payload=delivery.payload,
-        redelivery=True,
-        created_at=now_utc(),
+    again = dataclasses.replace(
+        delivery, redelivery=True, created_at=now_utc(), delivered_at=None, status="", status_code=None
     )
     return forge.store.add(again)
 
@@ -137,8 +130,9 @@ def send(delivery: Delivery, app: App) -> Delivery:
     answer_headers: dict[str, str] = {}
     try:
         code, status, answer_headers, answer = _post(app.webhook_url, body, headers)
-    except (OSError, HTTPException, ValueError) as error:
-        code, status, answer = 0, "timed out" if isinstance(error, TimeoutError) else "failed to connect to host", ""
+    except (OSError, HTTPException, ValueError):
+        late = time.monotonic() - started_s >= TIMEOUT_S
+        code, status, answer = 0, "timed out" if late else "failed to connect to host", ""
     return dataclasses.replace(
         delivery,
         delivered_at=now_utc(),
@@ -158,6 +152,10 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, dic
         raise ValueError(f"not a web address: {url}")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
+    connection.connect()
+    # The socket's own limit is for each packet, and the response may take the socket over.
+    limit = threading.Timer(TIMEOUT_S, connection.sock.shutdown, (socket.SHUT_RDWR,))
+    limit.start()
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, headers)
@@ -166,4 +164,5 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, dic
         status = "OK" if 200 <= response.status < 300 else response.reason or f"status {response.status}"
         return response.status, status, dict(response.getheaders()), answer
     finally:
+        limit.cancel()
         connection.close()

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import re
 import sqlite3
 import time
@@ -12,18 +13,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from bot.hub import apps, server, shapes
+from bot.hub import apps, server
 from bot.hub.access import issue_token
 from bot.hub.apps import InstalledApp
 from bot.hub.faults import Faults
 from bot.hub.forge import Actor, Forge
-from bot.hub.git import GitVersionError, require_version
+from bot.hub.git.command import GitVersionError, require_version
+from bot.hub.git.refs import record_pushes
 from bot.hub.hooks import Courier
 from bot.hub.records import App, Collaborator, Protection, Repo, User, now_utc
-from bot.hub.refs import record_pushes
 from bot.hub.repositories import NAME, create_repo, read_folder
+from bot.hub.shapes.repositories import api_url
 from bot.hub.store import StoreError
 from bot.hub.wsgi import make_app
+
+_DYING_S = 2.0  # how long a git process may go on after the hub that started it
+_log = logging.getLogger(__name__)
 
 
 class HubError(Exception):
@@ -50,7 +55,7 @@ class Hub:
         with contextlib.ExitStack() as undo:
             try:
                 require_version()
-                root.mkdir(parents=True, exist_ok=True)
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._root_lock = undo.enter_context(_lock_root(root))
                 self._listener = undo.enter_context(server.bind(host, port))
                 self.forge = Forge(root.resolve())
@@ -71,7 +76,7 @@ class Hub:
     @property
     def api_url(self) -> str:
         """What PyGithub wants as its base_url."""
-        return shapes.api_url(self.forge)
+        return api_url(self.forge)
 
     @property
     def faults(self) -> Faults:
@@ -109,7 +114,10 @@ class Hub:
         """Let happen what follows from refs that moved right before an earlier hub was killed."""
         for repo in self.forge.store.all(Repo):
             _remove_stale_locks(self.forge.git_path(repo.id))
-            record_pushes(self.forge, Actor(user=self.forge.owner(repo)), repo)
+            try:
+                record_pushes(self.forge, Actor(user=self.forge.owner(repo)), repo)
+            except Exception:  # the other repositories work
+                _log.exception("Cannot read the repository %s in %s", repo.name, self.forge.git_path(repo.id))
 
     # Accounts
 
@@ -182,11 +190,7 @@ class Hub:
     def add_collaborator(self, full_name: str, login: str, *, permission: str = "write") -> None:
         """`permission` is read, write or admin; a later call replaces an earlier one."""
         repo, user = self._repo(full_name), self._user(login)
-        with self.forge.store.write():
-            found = self.forge.store.one(Collaborator, "WHERE repo_id = ? AND user_id = ?", repo.id, user.id)
-            if found is not None:
-                self.forge.store.remove(found)
-            self.forge.store.add(Collaborator(repo_id=repo.id, user_id=user.id, permission=permission))
+        self.forge.store.put(Collaborator(repo_id=repo.id, user_id=user.id, permission=permission))
 
     def protect(
         self,
@@ -196,22 +200,19 @@ class Hub:
         require_pull: bool = False,
         require_up_to_date: bool = False,
         required_checks: Sequence[str] = (),
+        required_approvals: int = 0,
     ) -> None:
         """Protect a branch; a later call replaces an earlier one."""
-        repo = self._repo(full_name)
-        with self.forge.store.write():
-            found = self.forge.store.one(Protection, "WHERE repo_id = ? AND branch = ?", repo.id, branch)
-            if found is not None:
-                self.forge.store.remove(found)
-            self.forge.store.add(
-                Protection(
-                    repo_id=repo.id,
-                    branch=branch,
-                    require_pull=require_pull,
-                    require_up_to_date=require_up_to_date,
-                    required_checks_json=json.dumps(list(required_checks)),
-                )
+        self.forge.store.put(
+            Protection(
+                repo_id=self._repo(full_name).id,
+                branch=branch,
+                require_pull=require_pull,
+                require_up_to_date=require_up_to_date,
+                required_checks_json=json.dumps(list(required_checks)),
+                required_approvals=required_approvals,
             )
+        )
 
     # Apps
 
@@ -230,16 +231,24 @@ class Hub:
         slug = name.lower().replace(" ", "-")
         if self.forge.store.one(App, "WHERE slug = ?", slug) is not None:
             raise HubError(f"There is an app {slug} already; choose another name.")
-        return apps.create_app(
-            self.forge,
-            self._user(owner),
-            self._user(account),
-            name=name,
+        with self.forge.store.write():
+            app, private_key_pem = apps.register_app(
+                self.forge,
+                self._user(owner),
+                name=name,
+                slug=slug,
+                webhook_url=webhook_url,
+                webhook_secret=webhook_secret,
+                permissions=permissions,
+                events=events,
+            )
+            installation = apps.install(self.forge, app, self._user(account))
+        return InstalledApp(
+            app_id=app.id,
             slug=slug,
-            webhook_url=webhook_url,
+            private_key_pem=private_key_pem,
+            installation_id=installation.id,
             webhook_secret=webhook_secret,
-            permissions=permissions,
-            events=events,
         )
 
     def set_webhook(self, slug: str, *, url: str, secret: str) -> None:
@@ -262,7 +271,8 @@ def _lock_root(root: Path) -> IO[str]:
 
 
 def _remove_stale_locks(git_path: Path) -> None:
-    """git's lock files that a power cut left; nobody else works on this folder now, save a dying child for a moment."""
+    """git's lock files that a power cut left. Nobody else works on this folder now, save a dying child for a moment."""
     for lock in [*git_path.glob("*.lock"), *git_path.glob("refs/**/*.lock")]:
-        if time.time() - lock.stat().st_mtime > 10:
-            lock.unlink(missing_ok=True)
+        while lock.exists() and time.time() - lock.stat().st_mtime < _DYING_S:
+            time.sleep(0.1)
+        lock.unlink(missing_ok=True)

@@ -4,12 +4,12 @@ import dataclasses
 import json
 from typing import Any
 
-from bot.hub import shapes_threads
 from bot.hub.forge import Actor, Forge, ForgeError, invalid
+from bot.hub.git.bare import NO_SHA
 from bot.hub.hooks import emit
 from bot.hub.records import CheckRun, Issue, Protection, Pull, Repo, Status, User, now_utc
-from bot.hub.repository import NO_SHA
-from bot.hub.shapes import Json
+from bot.hub.shapes.repositories import Json
+from bot.hub.shapes.threads import pull_json
 
 
 def pull_of(forge: Forge, issue: Issue) -> Pull | None:
@@ -22,7 +22,7 @@ def protection_of(forge: Forge, repo: Repo, branch: str) -> Protection | None:
 
 def shape(forge: Forge, repo: Repo, pull: Pull) -> Json:
     mergeable, state = mergeability(forge, repo, pull)
-    return shapes_threads.pull(forge, repo, pull, mergeable=mergeable, mergeable_state=state)
+    return pull_json(forge, repo, pull, mergeable=mergeable, mergeable_state=state)
 
 
 def mergeability(forge: Forge, repo: Repo, pull: Pull) -> tuple[bool | None, str]:
@@ -69,15 +69,15 @@ def open_pull(
     """`head` is a branch, or owner:branch for a fork's. Raises ForgeError."""
     owner, _, head_ref = head.rpartition(":")
     head_repo = _head_repo(forge, repo, owner)
-    git = forge.git(repo)
-    base_sha = git.branch(base)
-    head_sha = forge.git(head_repo).branch(head_ref) if head_repo else None
-    if base_sha is None:
-        raise invalid("PullRequest", "base", code="invalid")
-    if head_repo is None or head_sha is None:
+    if head_repo is None:
         raise invalid("PullRequest", "head", code="invalid")
     head_owner = forge.owner(head_repo).login
-    with forge.lock(repo), forge.store.write():
+    with forge.lock(repo) as git, forge.store.write():  # a push from now on finds the pull request
+        base_sha, head_sha = git.branch(base), forge.git(head_repo).branch(head_ref)
+        if base_sha is None:
+            raise invalid("PullRequest", "base", code="invalid")
+        if head_sha is None:
+            raise invalid("PullRequest", "head", code="invalid")
         clause = "JOIN issue ON issue.id = issue_id WHERE state = 'open' AND head_repo_id = ? AND head_ref = ?"
         if forge.store.one(Pull, f"{clause} AND base_ref = ?", head_repo.id, head_ref, base):
             message = f"A pull request already exists for {head_owner}:{head_ref}."
@@ -150,15 +150,27 @@ def close(forge: Forge, actor: Actor, repo: Repo, pull: Pull) -> Pull:
     return pull
 
 
+def set_draft(forge: Forge, actor: Actor, repo: Repo, pull: Pull, *, draft: bool) -> Pull:
+    if pull.draft == draft:
+        return pull
+    with forge.store.write():
+        pull = forge.store.save(dataclasses.replace(forge.store.get(Pull, pull.id), draft=draft))
+        action = "converted_to_draft" if draft else "ready_for_review"
+        emit_pull(forge, action, actor=actor, repo=repo, pull=pull)
+    return pull
+
+
 def reopen(forge: Forge, actor: Actor, repo: Repo, pull: Pull) -> Pull:
     if pull.merged_at is not None:
         raise invalid("PullRequest", "state", "state cannot be changed. The pull request has been merged.")
-    head_sha = forge.git(forge.store.get(Repo, pull.head_repo_id)).branch(pull.head_ref)
-    if head_sha is None:
-        message = f"state cannot be changed. The {pull.head_ref} branch has been deleted."
-        raise invalid("PullRequest", "state", message)
+    head_repo = forge.store.get(Repo, pull.head_repo_id)
     with forge.store.write():
-        set_thread_state(forge, actor, forge.store.get(Issue, pull.issue_id), "open", None)
+        head_sha = forge.git(head_repo).branch(pull.head_ref)
+        if head_sha is None:
+            message = f"state cannot be changed. The {pull.head_ref} branch has been deleted."
+            raise invalid("PullRequest", "state", message)
+        issue = set_thread_state(forge, actor, forge.store.get(Issue, pull.issue_id), "open", None)
+        _keep_head(forge, repo, issue.number, head_repo, head_sha)
         pull = forge.store.save(dataclasses.replace(pull, head_sha=head_sha))
         emit_pull(forge, "reopened", actor=actor, repo=repo, pull=pull)
     return pull
@@ -173,23 +185,25 @@ def _mark_merged(forge: Forge, actor: Actor, repo: Repo, pull: Pull, *, sha: str
 
 def follow(forge: Forge, actor: Actor, repo: Repo, moves: dict[str, tuple[str, str]]) -> None:
     """What the moved branches mean for open pull requests. `moves` maps a branch to its (old, new) sha."""
-    for pull in _open_pulls(forge, "head_repo_id = ?", repo.id):
+    for pull in _pulls(forge, "state = 'open' AND head_repo_id = ?", repo.id):
         if pull.head_ref in moves:
             _follow_head(forge, actor, pull, *moves[pull.head_ref])
     git = forge.git(repo)
-    for pull in _open_pulls(forge, "pull.repo_id = ?", repo.id):
+    # One that was closed in the middle of its merge is merged all the same.
+    waiting = "(state = 'open' OR (attempt_sha IS NOT NULL AND merged_at IS NULL)) AND pull.repo_id = ?"
+    for pull in _pulls(forge, waiting, repo.id):
         _, tip = moves.get(pull.base_ref, (NO_SHA, NO_SHA))
         if tip == NO_SHA:
             continue
         if pull.attempt_sha is not None and git.is_ancestor(pull.attempt_sha, tip):
             by = Actor(user=forge.store.get(User, pull.attempt_by_id or actor.user.id))
             _mark_merged(forge, by, repo, pull, sha=pull.attempt_sha)
-        elif git.is_ancestor(pull.head_sha, tip):
+        elif git.is_ancestor(pull.head_sha, tip) and forge.store.get(Issue, pull.issue_id).state == "open":
             _mark_merged(forge, actor, repo, pull, sha=tip)
 
 
-def _open_pulls(forge: Forge, condition: str, repo_id: int) -> list[Pull]:
-    clause = f"JOIN issue ON issue.id = issue_id WHERE state = 'open' AND {condition} ORDER BY issue_id"
+def _pulls(forge: Forge, condition: str, repo_id: int) -> list[Pull]:
+    clause = f"JOIN issue ON issue.id = issue_id WHERE {condition} ORDER BY issue_id"
     return forge.store.all(Pull, clause, repo_id)
 
 

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
+def utc(time: datetime.datetime) -> str:
+    return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def now_utc() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc(datetime.datetime.now(datetime.UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,18 @@ class App(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registration(Record):
+    """An app made from a manifest. The private key is empty once its maker has fetched it."""
+
+    unique = ("code_sha256",)
+    code_sha256: str
+    app_id: int
+    private_key_pem: str
+    setup_url: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installation(Record):
     """An app on every repository of one account."""
 
@@ -73,10 +89,21 @@ class Repo(Record):
     private: bool
     description: str
     default_branch: str
+    allow_merge_commit: bool = True
     parent_id: int | None = None
-    created_at: str
-    updated_at: str
-    pushed_at: str
+    created_at: str = ""
+    updated_at: str = ""
+    pushed_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerName(Record):
+    """What a repository was called before; a new repository may take the name, and then has it."""
+
+    unique = ("owner_id", "name")
+    owner_id: int
+    name: str
+    repo_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +124,7 @@ class Protection(Record):
     require_pull: bool  # refuse direct updates of the ref
     require_up_to_date: bool  # refuse to merge a head that lacks the base's tip
     required_checks_json: str = "[]"
+    required_approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +195,19 @@ class Review(Record):
     issue_id: int
     user_id: int
     body: str
-    state: str  # "APPROVED", "CHANGES_REQUESTED", "COMMENTED"
+    state: str  # "APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"
     commit_sha: str
     submitted_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark(Record):
+    """A review's comment on a line of the head."""
+
+    review_id: int
+    path: str
+    line: int
+    body: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +251,6 @@ class CheckRun(Record):
     title: str | None = None
     summary: str | None = None
     text: str | None = None
-    annotations_json: str = "[]"
-    actions_json: str = "[]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +288,6 @@ class Delivery(Record):
 
 
 TABLES: tuple[type[Record], ...] = (
-    User, Token, App, Installation, Repo, Collaborator, Protection, Ref, Issue, Pull, Comment, Review, Reaction,
-    Label, IssueLabel, CheckRun, Status, Delivery,
+    User, Token, App, Registration, Installation, Repo, FormerName, Collaborator, Protection, Ref, Issue, Pull, Comment,
+    Review, Remark, Reaction, Label, IssueLabel, CheckRun, Status, Delivery,
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 import socket
 import threading
+from wsgiref.types import WSGIApplication
 
-from flask import Flask
 from waitress import wasyncore
 from waitress.server import create_server
 
@@ -32,7 +32,7 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(threading.Thread):
     """Serves `app` on `listener` until stopped."""
 
-    def __init__(self, app: Flask, listener: socket.socket) -> None:
+    def __init__(self, app: WSGIApplication, listener: socket.socket) -> None:
         super().__init__(name="hub-server", daemon=True)
         self._map: dict[int, object] = {}
         self._server = create_server(
@@ -45,10 +45,12 @@ class Server(threading.Thread):
             asyncore_use_poll=True,
         )
         self._stopping = False
+        self._woken = threading.Event()
 
     def run(self) -> None:
         while not self._stopping:
             wasyncore.loop(timeout=1, map=self._map, use_poll=True, count=1)
+        self._woken.wait()  # who stops us may be about to pull: close nothing under its hand
         self._server.task_dispatcher.shutdown()
         wasyncore.close_all(self._map)
 
@@ -56,4 +58,5 @@ class Server(threading.Thread):
         """Let running requests end, then close every connection."""
         self._stopping = True
         self._server.pull_trigger()
+        self._woken.set()
         self.join()

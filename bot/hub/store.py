@@ -12,7 +12,7 @@ from bot.hub.records import TABLES, Record
 
 R = TypeVar("R", bound=Record)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 _COLUMN_TYPES: dict[object, str] = {
     int: "INTEGER NOT NULL",
     bool: "INTEGER NOT NULL",
@@ -28,6 +28,7 @@ _INDICES = (
     ("status", "repo_id, sha"),
     ("delivery", "status_code"),
     ("review", "issue_id"),
+    ("remark", "review_id"),
 )
 
 SqlValue = int | float | str | None
@@ -92,25 +93,31 @@ class Store:
         self._local.depth += 1
         try:
             yield
-        except BaseException:
-            if outermost:
-                connection.execute("ROLLBACK")
-            raise
-        else:
             if outermost:
                 connection.execute("COMMIT")
                 self.committed.set()
+        except BaseException:
+            if outermost and connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
         finally:
             self._local.depth -= 1
 
     def add(self, record: R) -> R:
         """Insert; returns the record with its new id. Raises sqlite3.IntegrityError when it exists."""
+        return self._insert("INSERT", record)
+
+    def put(self, record: R) -> R:
+        """Insert in the place of the row with which it shares its unique columns, if there is one."""
+        return self._insert("INSERT OR REPLACE", record)
+
+    def _insert(self, verb: str, record: R) -> R:
         values = {name: value for name, value in _values(record).items() if name != "id"}
         columns = ", ".join(values)
         places = ", ".join("?" for _ in values)
         with self.write():
             cursor = self._execute(
-                f"INSERT INTO {_table(type(record))} ({columns}) VALUES ({places})",  # noqa: S608 - our own names
+                f"{verb} INTO {_table(type(record))} ({columns}) VALUES ({places})",
                 tuple(values.values()),
             )
         return dataclasses.replace(record, id=cursor.lastrowid or 0)

@@ -4,12 +4,12 @@ import dataclasses
 import sqlite3
 from typing import Any
 
-from bot.hub import pulls, shapes_threads
-from bot.hub.forge import Actor, Forge, invalid
+from bot.hub import pulls
+from bot.hub.forge import Actor, Forge, invalid, require_length
 from bot.hub.hooks import emit
 from bot.hub.records import Comment, Issue, IssueLabel, Label, Reaction, Repo, now_utc
+from bot.hub.shapes.threads import REACTIONS, comment_json, issue_json, label_json
 
-BODY_LIMIT = 65_536  # characters
 DEFAULT_LABEL_COLOR = "ededed"
 
 
@@ -21,7 +21,7 @@ def emit_thread(
     if pull is not None:
         pulls.emit_pull(forge, action, actor=actor, repo=repo, pull=pull, extra=extra)
     else:
-        payload = {"issue": shapes_threads.issue(forge, repo, issue)} | (extra or {})
+        payload = {"issue": issue_json(forge, repo, issue)} | (extra or {})
         emit(forge, "issues", action, actor=actor, repo=repo, payload=payload)
 
 
@@ -56,7 +56,7 @@ def edit(
                 raise invalid("Issue", "title", "title must have 1 to 256 characters")
             changes["title"] = {"from": issue.title}
         if body is not None and body != issue.body:
-            _require_length("Issue", body)
+            require_length("Issue", "body", body)
             changes["body"] = {"from": issue.body}
         if changes:
             issue = dataclasses.replace(
@@ -86,15 +86,10 @@ def _set_state(forge: Forge, actor: Actor, repo: Repo, issue: Issue, state: str,
 # Comments
 
 
-def _require_length(resource: str, body: str) -> None:
-    if len(body) > BODY_LIMIT:
-        raise invalid(resource, "body", f"body is too long (maximum is {BODY_LIMIT} characters)")
-
-
 def add_comment(forge: Forge, actor: Actor, repo: Repo, issue: Issue, body: str) -> Comment:
     if not body.strip():
         raise invalid("IssueComment", "body", code="missing_field")
-    _require_length("IssueComment", body)
+    require_length("IssueComment", "body", body)
     now = now_utc()
     with forge.store.write():
         comment = forge.store.add(
@@ -113,7 +108,7 @@ def add_comment(forge: Forge, actor: Actor, repo: Repo, issue: Issue, body: str)
 
 
 def edit_comment(forge: Forge, actor: Actor, repo: Repo, comment: Comment, body: str) -> Comment:
-    _require_length("IssueComment", body)
+    require_length("IssueComment", "body", body)
     with forge.store.write():
         edited = forge.store.save(dataclasses.replace(comment, body=body, updated_at=now_utc()))
         _emit_comment(forge, "edited", actor, repo, edited, {"changes": {"body": {"from": comment.body}}})
@@ -131,8 +126,8 @@ def _emit_comment(
 ) -> None:
     issue = forge.store.get(Issue, comment.issue_id)
     payload = {
-        "issue": shapes_threads.issue(forge, repo, issue),
-        "comment": shapes_threads.comment(forge, repo, comment),
+        "issue": issue_json(forge, repo, issue),
+        "comment": comment_json(forge, repo, comment),
     }
     emit(forge, "issue_comment", action, actor=actor, repo=repo, payload=payload | (extra or {}))
 
@@ -165,7 +160,7 @@ def _attach(forge: Forge, repo: Repo, issue: Issue, name: str) -> Label | None:
 
 
 def _emit_label(forge: Forge, action: str, actor: Actor, repo: Repo, issue: Issue, label: Label) -> None:
-    extra = {"label": shapes_threads.label(forge, repo, label)}
+    extra = {"label": label_json(forge, repo, label)}
     emit_thread(forge, action, actor=actor, repo=repo, issue=issue, extra=extra)
 
 
@@ -188,21 +183,12 @@ def remove_label(forge: Forge, actor: Actor, repo: Repo, issue: Issue, label: La
     return True
 
 
-def set_labels(forge: Forge, actor: Actor, repo: Repo, issue: Issue, names: list[str]) -> None:
-    wanted = {name.lower() for name in names}
-    with forge.store.write():
-        for label in forge.labels(issue):
-            if label.name.lower() not in wanted:
-                remove_label(forge, actor, repo, issue, label)
-        add_labels(forge, actor, repo, issue, names)
-
-
 # Reactions
 
 
 def react(forge: Forge, actor: Actor, *, subject: str, subject_id: int, content: str) -> tuple[Reaction, bool]:
     """The reaction, and whether it is new: the same one twice is one."""
-    if content not in shapes_threads.REACTIONS:
+    if content not in REACTIONS:
         raise invalid("Reaction", "content", code="invalid")
     with forge.store.write():
         clause = "WHERE subject = ? AND subject_id = ? AND user_id = ? AND content = ?"

@@ -2,34 +2,27 @@
 
 from flask import Flask, Response, request
 
-from bot.hub import (
-    api_apps,
-    api_checks,
-    api_contents,
-    api_git,
-    api_issues,
-    api_labels,
-    api_pulls,
-    api_repos,
-    pages_threads,
-    rest,
-    transport,
-)
+from bot.hub.api import REST, graphql, rest
 from bot.hub.forge import Forge
+from bot.hub.git import transport
+from bot.hub.pages import apps as app_pages
+
+_BODY_LIMIT = 50 << 20  # bytes of a body that is read into memory; packs that are pushed have a limit of their own
 
 
 def make_app(forge: Forge, *, visitor: str | None = None) -> Flask:
     app = Flask(__name__)
     app.config["VISITOR"] = visitor
     app.config["FORGE"] = forge
+    app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     app.config["RATE_LIMIT"] = rest.RateLimit()
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.before_request(_fault_before)
     app.after_request(_fault_after)
-    modules = (api_apps, api_repos, api_git, api_contents, api_issues, api_labels, api_pulls, api_checks)
-    rest.install(app, [module.blueprint for module in modules])
+    rest.install(app, [module.blueprint for module in REST], graphql=graphql.blueprint)
+    app.wsgi_app = rest.ByNumber(app.wsgi_app, forge)  # type: ignore[method-assign]
     app.register_blueprint(transport.blueprint)
-    app.register_blueprint(pages_threads.blueprint)
+    app.register_blueprint(app_pages.blueprint)
     return app
 
 

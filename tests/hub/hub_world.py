@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import github
+import pytest
+from github import GithubException
 from github.Repository import Repository
 
 from bot.hub import Hub, InstalledApp
@@ -66,3 +68,11 @@ def propose(repo: Repository, branch: str, path: str, text: str, *, base: str = 
     commit = repo.create_git_commit(f"Change {path}", tree, [parent])
     repo.create_git_ref(f"refs/heads/{branch}", commit.sha)
     return commit.sha
+
+
+def refuses(status: int, call: Callable[[], object]) -> str:
+    """The message of the error that `call` must meet."""
+    with pytest.raises(GithubException) as caught:
+        call()
+    assert caught.value.status == status, caught.value
+    return str(caught.value.data["message"])

@@ -296,3 +296,25 @@ def test_an_old_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(fake.parent))
     with pytest.raises(HubError, match=r"needs git 2\.38 or newer, and this is git version 2\.30\.2"):
         Hub(tmp_path / "hub")
+
+
+def test_a_receiver_that_answers_a_byte_at_a_time_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.hub.hooks.TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            with listener.accept()[0] as connection:
+                for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20:
+                    try:
+                        connection.sendall(bytes([byte]))
+                    except OSError:
+                        return
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        wait_for(lambda: any(one["event"] == "installation" for one in deliveries(world)))
+        world.hub.set_webhook("nightlab", url=f"http://127.0.0.1:{listener.getsockname()[1]}/", secret="s3cret")
+        world.repo.create_issue("Idea")
+        wait_for(lambda: any(one["status"] == "timed out" for one in deliveries(world)), timeout_s=5)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.hub import Hub
-from bot.hub.markdown import render_markdown
-from bot.hub.mermaid import parse_xychart, render_svg
+from bot.hub.pages.markdown import render_markdown
+from bot.hub.pages.mermaid import parse_xychart, render_svg
 
 ALLOWED = {
     "a", "blockquote", "br", "circle", "code", "del", "details", "em", "figure", "h1", "h2", "h3", "h4", "h5", "h6",

@@ -1,0 +1,1 @@
+"""Bare repositories: objects, refs, merges, differences, and git over HTTP."""

@@ -1,0 +1,1 @@
+"""HTML to read the forge and to comment. No JavaScript; whatever people wrote is made safe."""

@@ -1,0 +1,1 @@
+"""Rows and git objects as GitHub's JSON."""
