@@ -8,8 +8,11 @@ import os
 import secrets
 import shutil
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,22 +23,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from bot.core.contract import PATH as CONTRACT_PATH
-from bot.core.model import Side
-from bot.core.outcome import number
-from bot.edge.access import Access
-from bot.engine import EngineLockedError
+from bot.core.words import board
+from bot.durable.engine import EngineLockedError
+from bot.durable.notes import experiments
+from bot.durable.rows import unfinished
+from bot.edge.github.access import Access
+from bot.hand.log import log
 from bot.hub import Hub, HubError
 from bot.hub.server import PortTakenError
-from bot.log import log
-from bot.notes import experiments
-from bot.service import Service, Settings
+from bot.service import Service
+from bot.setup.settings import Settings
 from runner.protocol import Phase, Progress, Request
 
 PERSON, REPOSITORY, APP = "you", "you/tiny-gpt", "nightlab"
 IDEA = "FINAL_LR_FRAC 0.05"
 MARK, NOTES = "nightlab-demo", "demo.json"
 DISK_NEEDED_MIB = 500
-SLOTS = 2
+SLOTS = max(1, min(2, os.cpu_count() or 1))
 PORTS_TRIED = 20
 LOOK_S = 0.5
 
@@ -86,27 +90,29 @@ def demo(*, folder: Path, experiments: int, port: int, fresh: bool, keep_serving
         console.print(str(error), style="red", markup=False)
         return 1
     with hub:
+        page = f"{hub.base_url}/{REPOSITORY}"
         try:
             notes, service = set_up(hub, folder, experiments, port)
+            console.print(f"[bold]Forge[/]      {page}/pulls\n[bold]Dashboard[/]  {service.url}/")
+            console.print(
+                f"A run takes a core half a minute or more, {SLOTS} at a time; an experiment takes two to ten of each "
+                "side. Ctrl-C stops it; the same command goes on where it stopped.\n"
+            )
+            follow(console, notes)
         except (EngineLockedError, PortTakenError) as error:
             console.print(str(error), style="red", markup=False)
             return 1
-        page = f"{hub.base_url}/{REPOSITORY}"
-        console.print(f"[bold]Forge[/]      {page}/pulls\n[bold]Dashboard[/]  {service.url}/")
-        console.print("Ctrl-C stops it; the same command goes on where it stopped.\n")
-        try:
-            follow(console, notes)
         except KeyboardInterrupt:
             console.print("\nStopped. Run it again to go on, or with --fresh to start over.")
             leave(130)
-        finish(console, hub, page)
+        finish(console, hub)
         if keep_serving:
-            console.print("Still serving; Ctrl-C ends it.")
-            try:
-                while True:
-                    time.sleep(3600)
-            except KeyboardInterrupt:
-                pass
+            console.print(f"Still serving {page}/pulls; Ctrl-C ends it.", highlight=False, soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+        else:
+            again = "the same command with --keep-serving (make demo ARGS=--keep-serving)"
+            console.print(f"The forge ends with this; {again} shows its pages again.", highlight=False, soft_wrap=True)
         service.stop()
     return 0
 
@@ -199,10 +205,9 @@ def start_bot(hub: Hub, folder: Path, notes: Notes, port: int) -> Service:
         api_url=hub.api_url,
         app_id=notes.app_id,
         private_key=notes.private_key,
-        token="",
         webhook_secret=notes.webhook_secret,
-        slots=max(1, min(SLOTS, os.cpu_count() or 1)),
-        write_spacing_s=0.0,
+        slots=SLOTS,
+        write_spacing_ms=0,
         progress_s=4.0,
     )
     for candidate in range(port + 1, port + 1 + PORTS_TRIED):
@@ -230,22 +235,24 @@ def ask_for_experiments(hub: Hub, notes: Notes) -> None:
 
 
 def follow(console: Console, notes: Notes) -> None:
-    """Show what is under way until every experiment has ended."""
+    """Show what is under way until every experiment has ended, and what is scored after a merge."""
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         told: dict[str, str] = {}
         while True:
             found = experiments()[::-1]
             for x in found:
-                state = f"{x.state.value} {x.reason}".strip()
+                state = f"{x.state.value}, {x.reason}" if x.reason else x.state.value
                 if x.proposal and told.get(x.id) != state:
                     told[x.id] = state
                     name = f"#{x.pull_number}" if x.pull_number else "   "
                     text = f"{name:>4} {x.proposal.title}: {state}"
                     console.print(text, markup=False, highlight=False, soft_wrap=True)
             ended = sum(bool(x.ended_utc) for x in found)
-            if ended >= notes.experiments or (ended == len(found) and campaign_is_over(notes)):
+            over = ended >= notes.experiments or (ended == len(found) and campaign_is_over(notes))
+            if over and not unfinished("experiment", "holdout"):
                 return
-            live.update(Group(f"{ended} of {notes.experiments} experiments done", progress_table()))
+            last = ", what was merged is scored on text that never selects" if over else ""
+            live.update(Group(f"{ended} of {notes.experiments} experiments done{last}", progress_table()))
             time.sleep(LOOK_S)
 
 
@@ -259,7 +266,7 @@ def campaign_is_over(notes: Notes) -> bool:
 def progress_table() -> Table:
     """A bar for every run under way."""
     table = Table(box=None, show_header=False, padding=(0, 1))
-    for status in DBOS.list_workflows(name="run", status="PENDING", load_output=False):
+    for status in DBOS.list_workflows(name=["run", "holdout_run"], status="PENDING", load_output=False):
         request = status.input["args"][0] if status.input else None
         progress = DBOS.get_event(status.workflow_id, "progress", timeout_seconds=0)
         if not isinstance(request, Request):
@@ -273,23 +280,12 @@ def progress_table() -> Table:
     return table
 
 
-def finish(console: Console, hub: Hub, page: str) -> None:
-    """The table of experiments, and what git says of them."""
-    table = Table("", "experiment", "ended", "gain", "E", "runs", box=None)
-    for x in experiments()[::-1]:
-        estimate = x.decision.estimate if x.decision else None
-        gain = ""
-        if estimate:
-            gain = f"{number(-estimate.difference, 4, signed=True)} ± {number(estimate.standard_error, 4)}"
-        table.add_row(
-            f"#{x.pull_number}" if x.pull_number else "",
-            x.proposal.title if x.proposal else x.reason,
-            x.state.value,
-            gain,
-            f"{estimate.evalue:.3g}" if estimate else "",
-            str(sum(measured.side is Side.CANDIDATE for measured in x.runs)),
-        )
+def finish(console: Console, hub: Hub) -> None:
+    """What became of every experiment, and what git says of those that landed."""
+    table = Table("", "experiment", "ended", "", box=None)
+    for card in board.ended(experiments(), now=datetime.now(UTC))[::-1]:
+        table.add_row(f"#{card.pull_number}" if card.pull_number else "", card.title, card.state, card.figures)
     console.print(table)
     console.print("\nWhat landed, rebuilt from the commits of main alone (nightlab log):\n")
     log(hub.git_path(REPOSITORY), revision="main", svg=None, console=console)
-    console.print(f"\nPull requests  {page}/pulls\nTheir history  git clone {hub.base_url}/{REPOSITORY}.git")
+    console.print(f"\nIts repository, to clone: {hub.git_path(REPOSITORY)}", highlight=False, soft_wrap=True)

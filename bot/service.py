@@ -3,181 +3,148 @@
 import logging
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from urllib.parse import urlsplit
+from functools import partial
 
-from bot import campaign, commands
-from bot.burial import bury_the_broken
-from bot.core import event
-from bot.edge import deliveries
-from bot.edge.access import Access
-from bot.edge.claude import Claude, Via
-from bot.engine import Engine
-from bot.hub.server import Server, bind
-from bot.lab import Lab, open_lab
+from bot.core.app import web_url
+from bot.core.intake import payload as payloads
+from bot.durable.engine import Engine, bot_post, lone_post
+from bot.durable.lab import Lab, open_lab
+from bot.durable.rows import open_rows
+from bot.durable.running import KINDS
+from bot.durable.upgrade import take_over
+from bot.edge.claude import Claude
+from bot.edge.github import deliveries
+from bot.edge.github.access import Access
+from bot.edge.github.allowance import LimitedError
+from bot.edge.github.wire import ClosedError
+from bot.edge.grants import admit_runners
+from bot.edge.slot import open_slots
+from bot.fleet import host_name, local_slots
+from bot.intake import events
+from bot.intake.reconciliation import bury_the_lost, reconcile
+from bot.loop import campaign
+from bot.loop.burial import bury_the_broken
+from bot.setup.settings import Settings
 from bot.web.app import make_app
+from bot.web.door import Door
 
 log = logging.getLogger("nightlab")
 SWEEP_S = 120.0
 OVERLAP = timedelta(minutes=10)  # between sweeps: clocks differ, and a delivery is listed when its answer is in
-GITHUB_API = "https://api.github.com"
-WORKFLOWS = (campaign.run_campaign, commands.react)  # known to the engine because their modules are imported here
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What one bot process needs to know. Secrets are not in its repr."""
-
-    state: Path  # the database, prepared data, bare clones
-    api_url: str
-    app_id: int | None
-    private_key: str
-    token: str
-    webhook_secret: str
-    host: str = "127.0.0.1"
-    port: int = 8700
-    hardware_class: str = "cpu"
-    slots: int = 1
-    experiments_at_once: int = 4
-    mention: str = "nightlab"
-    write_spacing_s: float = 1.0  # GitHub asks for a second between writes
-    progress_s: float = 20.0
-    claude_via: Via | None = None  # None: no language model
-    claude_key: str = ""
-    claude_url: str = ""
-
-    def __repr__(self) -> str:
-        return f"Settings(state={self.state}, api_url={self.api_url}, app_id={self.app_id})"
-
-
-def settings_from(environment: Mapping[str, str]) -> Settings | list[str]:
-    """Settings from NIGHTLAB_* variables, or one sentence for each that is missing or wrong."""
-    problems = []
-
-    def value(name: str, default: str = "") -> str:
-        return environment.get(f"NIGHTLAB_{name}", default).strip()
-
-    def number(name: str, default: int) -> int:
-        text = value(name, str(default))
-        if text.isdecimal():
-            return int(text)
-        problems.append(f"NIGHTLAB_{name} must be a whole number, not {text!r}")
-        return default
-
-    app_id = number("APP_ID", 0) or None
-    private_key = ""
-    if app_id is not None:
-        path = Path(value("PRIVATE_KEY_FILE"))
-        try:
-            private_key = path.read_text()
-        except OSError as error:
-            problems.append(f"NIGHTLAB_PRIVATE_KEY_FILE: cannot read {str(path)!r}: {error.strerror}")
-    elif not value("TOKEN"):
-        problems.append("set NIGHTLAB_APP_ID and NIGHTLAB_PRIVATE_KEY_FILE of your GitHub App, or NIGHTLAB_TOKEN")
-    if not value("WEBHOOK_SECRET"):
-        problems.append("set NIGHTLAB_WEBHOOK_SECRET to the secret of the webhook")
-    key = value("ANTHROPIC_API_KEY") or environment.get("ANTHROPIC_API_KEY", "").strip()
-    via = value("CLAUDE_VIA", "anthropic" if key else "")
-    if via and via not in list(Via):
-        problems.append(f"NIGHTLAB_CLAUDE_VIA must be one of {', '.join(Via)}, not {via!r}")
-        via = ""
-    if via == Via.ANTHROPIC and not key:
-        problems.append("set NIGHTLAB_ANTHROPIC_API_KEY, or leave NIGHTLAB_CLAUDE_VIA out")
-    settings = Settings(
-        state=Path(value("STATE", ".nightlab/state")),
-        api_url=value("API_URL", GITHUB_API),
-        app_id=app_id,
-        private_key=private_key,
-        token=value("TOKEN"),
-        webhook_secret=value("WEBHOOK_SECRET"),
-        host=value("HOST", "127.0.0.1"),
-        port=number("PORT", 8700),
-        hardware_class=value("HARDWARE", "cpu"),
-        slots=number("SLOTS", 1),
-        experiments_at_once=number("EXPERIMENTS_AT_ONCE", 4),
-        mention=value("MENTION", "nightlab"),
-        write_spacing_s=number("WRITE_SPACING_MS", 1000) / 1000,
-        progress_s=float(number("PROGRESS_S", 20)),
-        claude_via=Via(via) if via else None,
-        claude_key=key,
-        claude_url=value("CLAUDE_URL"),
-    )
-    return problems or settings
+WORKFLOWS = (campaign.run_campaign, events.react)  # known to the engine because their modules are imported here
 
 
 def claude_of(settings: Settings) -> Claude | None:
     """The way to the language model. Raises ValueError, one sentence, when what is configured cannot work."""
     if settings.claude_via is None:
         return None
-    return Claude(via=settings.claude_via, api_key=settings.claude_key, base_url=settings.claude_url)
+    return Claude(via=settings.claude_via, api_key=settings.anthropic_api_key, base_url=settings.claude_url or "")
+
+
+def engine_of(settings: Settings, access: Access) -> Engine:
+    """The bot's engine. On SQLite this process measures too; on PostgreSQL runners do, each a process of its own."""
+    if settings.database_url:
+        post = bot_post(settings.name or host_name(), experiments_at_once=settings.experiments_at_once)
+        engine = Engine(post, database=settings.database_url, lease_s=settings.lease_s)
+        if settings.runner_role:
+            admit_runners(settings.database_url, settings.runner_role, kinds=KINDS)
+        return engine
+    slots = local_slots(settings)
+    open_slots(slots, cache=settings.state / "cache", clone_token=access.clone_token)
+    post = lone_post(
+        experiments_at_once=settings.experiments_at_once, hardware_class=settings.hardware, slots=len(slots)
+    )
+    return Engine(post, database=settings.state / "nightlab.sqlite")
 
 
 class Service:
-    """A running bot. Raises EngineLockedError, PortTakenError or ValueError, one sentence each, if it cannot start."""
+    """A running bot. Raises EngineLockedError, LeaseError, PortTakenError or ValueError, one sentence each."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, door: Door | None = None) -> None:
+        """`door` is the one that showed the set-up pages, when this is the first start."""
         claude = claude_of(settings)
+        os.environ.update(settings.runner_environment)
         settings.state.mkdir(parents=True, exist_ok=True)
         # It warns whenever a request waits for a thread, which is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        listener = bind(settings.host, settings.port)
-        self.url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        self._door = door or Door(settings.host, settings.port)
+        self.url = self._door.url
         access = Access(
             api_url=settings.api_url,
             app_id=settings.app_id,
             private_key=settings.private_key,
             token=settings.token,
-            write_spacing_s=settings.write_spacing_s,
+            write_spacing_s=settings.write_spacing_ms / 1000,
         )
         open_lab(
             Lab(
                 access=access,
-                cache=settings.state.resolve() / "cache",
                 mention=settings.mention,
-                local=urlsplit(settings.api_url).hostname in ("127.0.0.1", "::1", "localhost"),
+                local=settings.is_local,
                 claude=claude,
                 progress_s=settings.progress_s,
+                upkeep_s=settings.upkeep_hours * 3600,
+                started_s=time.time(),
             )
         )
-        os.makedirs(settings.state / "cache", exist_ok=True)
         try:
-            self._engine = Engine(
-                database=settings.state / "nightlab.sqlite",
-                slots={settings.hardware_class: settings.slots},
-                experiments_at_once=settings.experiments_at_once,
-            )
+            self._engine = engine_of(settings, access)
         except BaseException:
-            listener.close()
+            self._door.close()
             raise
-        self._server = Server(make_app(webhook_secret=settings.webhook_secret), listener)
-        self._server.start()
+        open_rows(settings.database_url or f"sqlite:///{(settings.state / 'nightlab.sqlite').resolve()}")
+        self._door.open(
+            make_app(
+                webhook_secret=settings.webhook_secret,
+                forge_url=web_url(settings.api_url),
+                password=settings.dashboard_password,
+            )
+        )
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, args=(access,), name="sweeper", daemon=True)
         self._sweeper.start()
 
     def _sweep(self, access: Access) -> None:
         """What nobody else notices, at the start and then every few minutes: webhooks that came while we were away,
-        and experiments whose workflow broke off."""
+        work of another version, experiments whose workflow broke off, and what people did on the forge meanwhile."""
         since: datetime | None = None
+        sought = False
         while not self._stopping.is_set():
             began = datetime.now(UTC)
-            try:
-                bury_the_broken()
-                for name, payload in deliveries.missed(access, since=since):
-                    happened = event.parse(name, payload)
-                    if happened is not None:
-                        commands.accept(happened)
+            _done(lambda: take_over(self._engine.is_alive))
+            _done(bury_the_broken)
+            sought = sought or _done(bury_the_lost)
+            _done(reconcile)
+            if _done(partial(_catch_up, access, since)):
                 since = began - OVERLAP
-            except Exception:  # the forge may be down as well; the next sweep finds the same
-                log.exception("the sweep did not finish; again in %d s", SWEEP_S)
             self._stopping.wait(SWEEP_S)
 
     def stop(self) -> None:
         """Take no more webhooks, then no more work. What is unfinished goes on at the next start."""
         self._stopping.set()
-        self._server.stop()
+        self._door.close()
         self._sweeper.join(timeout=5)
         self._engine.stop()
+
+
+def _done(part: Callable[[], None]) -> bool:
+    """Whether a part of the sweep came to its end; if not, the other parts are done all the same."""
+    try:
+        part()
+    except (LimitedError, ClosedError) as error:
+        log.warning("the sweep waits: %s", error)
+    except Exception:  # the forge may be down as well; the next sweep finds the same
+        log.exception("a part of the sweep did not finish; again in %d s", SWEEP_S)
+    else:
+        return True
+    return False
+
+
+def _catch_up(access: Access, since: datetime | None) -> None:
+    for name, payload in deliveries.missed(access, since=since):
+        happened = payloads.parse(name, payload)
+        if happened is not None:
+            events.accept(happened)

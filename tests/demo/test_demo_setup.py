@@ -108,14 +108,21 @@ def test_the_repository_it_makes_is_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["demo", "--experiments", "0"], "not a number of experiments from 1 to 1000"),
-        (["check", "nowhere.yml"], "cannot read nowhere.yml"),
+        (["demo", "--experiments", "0"], "not a whole number from 1 to 1000"),
+        (["demo", "--port", "99999"], "not a port from 1024 to 65000"),
+        (["check", "nowhere.yml"], "there is no nowhere.yml"),
+        (["check", "."], "cannot read .: Is a directory"),
+        (["bench", "--json", "nowhere/out.json"], "cannot be written"),
+        (["serve"], "cannot use the folder file"),
+        ([], "usage: nightlab"),
         (["log", "nowhere"], "git cannot read nowhere"),
     ],
 )
 def test_wrong_arguments_end_in_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
     root = Path(demo.__file__).parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root)}
+    (tmp_path / "file").write_text("")
+    environment = os.environ | {"PYTHONPATH": str(root), "NIGHTLAB_STATE": "file", "NIGHTLAB_TOKEN": "t"}
+    environment["NIGHTLAB_WEBHOOK_SECRET"] = 40 * "s"
     done = subprocess.run(
         [sys.executable, "-m", "bot.cli", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
