@@ -1,83 +1,51 @@
 """A lab made of real parties: a hub in this process, the bot in its own, git, runners, and a person with a token."""
 
 import json
-import os
 import re
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import github
 from github.IssueComment import IssueComment
 from github.PullRequest import PullRequest
 from github.Repository import Repository
+from living_process import Process, eventually
 from quick_task import CONTRACT, TRAIN, write
 
-from bot.hub import Fault, Hub
+from bot.hub import Hub
 from bot.hub.hub import InstalledApp
 from bot.hub.records import Delivery
 
-ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the webhook"
-PATIENCE_S = 60.0  # of a test, on a machine that does other things too
-T = TypeVar("T")
 Undisturbed = Callable[[str], dict[str, Any]]  # idea -> what it leaves on the forge when nothing goes wrong
 
 
-def eventually(look: Callable[[], T | None], what: str, *, patience_s: float = PATIENCE_S) -> T:
-    """What `look` gives as soon as it is something; fails with `what` when it stays nothing."""
-    deadline_s = time.monotonic() + patience_s
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline_s:
-            raise AssertionError(f"{what} did not happen within {patience_s:g} s")
-        time.sleep(0.05)
-
-
-class Bot:
-    """`nightlab serve` as a process that can be killed and started again on the same folder."""
+class Bot(Process):
+    """`nightlab serve` for a hub."""
 
     def __init__(self, folder: Path, hub: Hub, app: InstalledApp, more: dict[str, str]) -> None:
-        self.folder, self._hub, self._app, self._more = folder, hub, app, more
-        self.url = ""
-        for name in ("home", "t"):
-            (folder / name).mkdir(parents=True)
-        (folder / "key.pem").write_text(app.private_key_pem)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder / "home"),
-            "TMPDIR": str(self.folder / "t"),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NIGHTLAB_STATE": str(self.folder / "state"),
-            "NIGHTLAB_API_URL": self._hub.api_url,
-            "NIGHTLAB_APP_ID": str(self._app.app_id),
-            "NIGHTLAB_PRIVATE_KEY_FILE": str(self.folder / "key.pem"),
+        environment = {
+            "NIGHTLAB_API_URL": hub.api_url,
+            "NIGHTLAB_APP_ID": str(app.app_id),
+            "NIGHTLAB_PRIVATE_KEY_FILE": str(folder / "key.pem"),
             "NIGHTLAB_WEBHOOK_SECRET": SECRET,
             "NIGHTLAB_PORT": "0",
             "NIGHTLAB_SLOTS": "2",
             "NIGHTLAB_WRITE_SPACING_MS": "0",
             "NIGHTLAB_PROGRESS_S": "1",
-            **self._more,
+            "NIGHTLAB_UPKEEP_HOURS": "0",
+            **more,
         }
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "bot.log"
+        super().__init__("serve", folder, environment)
+        self._hub, self._app = hub, app
+        self.url = ""
+        (folder / "key.pem").write_text(app.private_key_pem)
 
     @property
     def database(self) -> Path:
@@ -90,58 +58,25 @@ class Bot:
             query = "SELECT count(*) FROM workflow_status WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED')"
             return database.execute(query).fetchone() == (0,)
 
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+    def is_done_in(self, repository: str) -> bool:
+        """Whether every workflow for this repository has ended; what other tests left may wait for people for ever."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+            query = """SELECT count(*) FROM workflow_status JOIN workflow_input AS given USING (workflow_uuid)
+                WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED')
+                AND (queue_partition_key = ? OR instr(given.inputs, ?))"""
+            return database.execute(query, (repository, json.dumps(repository))).fetchone() == (0,)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether every workflow of this name has ended."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+            query = "SELECT count(*) FROM workflow_status WHERE name = ? AND status IN ('PENDING', 'ENQUEUED')"
+            return database.execute(query, (name,)).fetchone() == (0,)
 
     def start(self) -> None:
         """Returns when it listens, with the webhook pointed at it."""
-        with self.log.open("ab") as log:
-            start = log.tell()
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot.cli", "serve"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-        def listens() -> str | None:
-            assert self.alive, f"the bot ended at its start:\n{self.log.read_text()[start:]}"
-            said = re.search(r"listens on (http://127\.0\.0\.1:\d+)", self.log.read_bytes()[start:].decode())
-            return said and said[1]
-
-        self.url = eventually(listens, "the bot's start")
+        super().start()
+        self.url = self.says(r"listens on (http://127\.0\.0\.1:\d+)", "the bot's start")[1]
         self._hub.set_webhook(self._app.slug, url=f"{self.url}/webhook", secret=SECRET)
-
-    def kill(self) -> None:
-        """As the kernel does it when memory runs out: no goodbye."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self, *, patience_s: float = 30) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=patience_s)
-
-    def offspring(self, program: str = "") -> list[int]:
-        """Living processes of runners and what they started, found by the folder they were given."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal() or (self.process and int(entry.name) == self.process.pid):
-                continue
-            try:
-                environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
-            except OSError:  # gone, or not ours
-                continue
-            if str(self.folder).encode() in environment and command and program.encode() in command:
-                found.append(int(entry.name))
-        return found
-
-    def wait_for_training(self) -> None:
-        eventually(lambda: self.offspring("train.py"), "a training")
 
 
 @dataclass
@@ -154,23 +89,42 @@ class Lab:
     tokens: dict[str, str]
     count: int = 0
 
+    def recover(self) -> None:
+        """Its forge well and its bot at work, whatever a test did."""
+        self.hub.faults.clear()
+        if not self.bot.alive:
+            self.bot.start()
+
     def client(self, login: str) -> github.Github:
         auth = github.Auth.Token(self.tokens[login])
         return github.Github(
             base_url=self.hub.api_url, auth=auth, retry=None, seconds_between_requests=0, seconds_between_writes=0
         )
 
-    def repository(self, *, train: str = TRAIN, contract: str | None = CONTRACT) -> "Target":
-        """A new repository with the quick task; the app is installed on it."""
+    def repository(
+        self,
+        *,
+        train: str = TRAIN,
+        contract: str | None = CONTRACT,
+        source: Path | None = None,
+        private: bool = False,
+    ) -> "Target":
+        """A new repository with the quick task, or what lies in `source`; the app is installed on it."""
         self.count += 1
         name = f"model-{self.count}"
-        self.hub.create_repo("ada", name, source=write(self.folder / name, train=train, contract=contract))
+        source = source or write(self.folder / name, train=train, contract=contract)
+        self.hub.create_repo("ada", name, source=source, private=private)
         return Target(lab=self, name=f"ada/{name}", ada=self.client("ada").get_repo(f"ada/{name}"))
 
-    def settle(self, target: "Target") -> None:
-        """Wait until every webhook was delivered and the bot has nothing left to do."""
+    def settle_deliveries(self, target: "Target") -> None:
+        """Wait until every webhook was delivered and what it asked for was begun."""
         eventually(lambda: all(d.status_code is not None for d in target.deliveries()), "the last webhook")
-        eventually(lambda: self.bot.idle, "the end of all work")
+        eventually(lambda: self.bot.has_ended("event"), "the last event")
+
+    def settle(self, target: "Target") -> None:
+        """Wait until every webhook was delivered and the bot has nothing left to do here."""
+        eventually(lambda: all(d.status_code is not None for d in target.deliveries()), "the last webhook")
+        eventually(lambda: self.bot.is_done_in(target.name), "the end of all work")
 
 
 @dataclass
@@ -217,19 +171,28 @@ class Target:
         command = ["git", "--git-dir", str(self.lab.hub.git_path(self.name)), "cat-file", "-e", revision]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    def row(self, identity: str, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    def row(self, identity: str) -> dict[str, Any]:
         """The ledger's JSON of an experiment, as soon as it is there: an experiment's last act."""
         place = f"nightlab-ledger:experiments/{identity}.json"
         try:
-            eventually(lambda: self.has(place), f"the ledger row of {identity}", patience_s=patience_s)
+            eventually(lambda: self.has(place), f"the ledger row of {identity}")
         except AssertionError as error:
             raise AssertionError(f"{error}; the bot said:\n{self.lab.bot.log.read_text()[-6000:]}") from None
         found: dict[str, Any] = json.loads(self.git("show", place))
         return found
 
-    def pull(self, *, patience_s: float = PATIENCE_S) -> PullRequest:
+    def pull(self) -> PullRequest:
         """The newest pull request, as soon as there is one."""
         return eventually(lambda: next(iter(self.ada.get_pulls(state="all")), None), "a pull request")
+
+    def proven(self) -> PullRequest:
+        """The newest pull request, as soon as it says that it is proven and waits."""
+
+        def look() -> PullRequest | None:
+            pull = self.pull()
+            return pull if "nightlab: proven" in [label.name for label in pull.labels] else None
+
+        return eventually(look, "a proof")
 
     def replies(self, number: int, *, count: int = 1) -> list[str]:
         """The bot's comments in a thread, as soon as there are that many."""
@@ -255,6 +218,8 @@ class Target:
 
     def settled(self) -> dict[str, Any]:
         """All that is left on the forge, less what differs between any two experiments: hashes, dates, durations."""
+        last = self.git("rev-parse", "nightlab-ledger")  # which git shows before the forge tells of it
+        eventually(lambda: any(last in delivery.payload for delivery in self.deliveries()), "the last row's webhook")
         pulls = {}
         for pull in self.ada.get_pulls(state="all"):
             pulls[pull.number] = {
@@ -304,24 +269,41 @@ def _first_line(body: str) -> str:
     return re.sub(r"[-+]?\d+\.\d+|[0-9a-f]{7,40}", "#", lines[0]) if lines else ""
 
 
+def trying(lab: Lab, prepare: Callable[[], None]) -> Undisturbed:
+    """Tries each idea once in this lab, after `prepare`."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def look(idea: str) -> dict[str, Any]:
+        if idea not in known:
+            prepare()
+            target = lab.repository()
+            target.row(target.experiment(idea))
+            known[idea] = target.settled()
+        return known[idea]
+
+    return look
+
+
+def peopled(hub: Hub) -> tuple[InstalledApp, dict[str, str]]:
+    """The app of `ada`, to whom everything belongs, and a token of each person."""
+    tokens = {}
+    for login in ("ada", "eve"):
+        hub.create_user(login, name=login.title())
+        tokens[login] = hub.create_token(login)
+    return hub.create_app("ada", "nightlab", account="ada", webhook_secret=SECRET), tokens
+
+
 @contextmanager
-def opened(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[Lab]:
-    """A lab whose bot runs, with these variables besides those that every bot needs."""
+def opened(folder: Path, *, environment: dict[str, str] | None = None, by_token: str = "") -> Iterator[Lab]:
+    """A lab whose bot runs, with these variables besides those that every bot needs; with `by_token`, as that person
+    instead of as the app, whose webhooks it gets all the same."""
     with Hub(folder / "hub") as hub:
-        tokens = {}
-        for login in ("ada", "eve"):
-            hub.create_user(login, name=login.title())
-            tokens[login] = hub.create_token(login)
-        app = hub.create_app("ada", "nightlab", account="ada", webhook_secret=SECRET)
-        bot = Bot(folder / "bot", hub, app, environment or {})
+        app, tokens = peopled(hub)
+        as_person = {"NIGHTLAB_APP_ID": "", "NIGHTLAB_PRIVATE_KEY_FILE": "", "NIGHTLAB_TOKEN": tokens.get(by_token, "")}
+        bot = Bot(folder / "bot", hub, app, (environment or {}) | (as_person if by_token else {}))
         bot.start()
         try:
             yield Lab(folder=folder, hub=hub, bot=bot, tokens=tokens)
         finally:
             bot.stop()
-            eventually(lambda: not bot.offspring(), "the end of every runner", patience_s=15)
-
-
-def killer(bot: Bot, *, method: str, path: str, after: bool = True, times: int = 1) -> Fault:
-    """A fault that kills the bot while its request is in the forge, after (or before) it took effect."""
-    return Fault(method=method, path_regex=path, after=after, times=times, action=bot.kill)
+            eventually(lambda: not bot.offspring(), "the end of every runner")

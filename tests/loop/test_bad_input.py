@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import github
 import pytest
+import requests
 from living_lab import SECRET, Lab, Target, eventually
-from quick_task import BETTER, CONTRACT, TRAIN
+from quick_task import BETTER, CONTRACT, TRAIN, WORSE
 
 
 def post(lab: Lab, body: bytes, *, event: str = "issue_comment", signature: str | None = None) -> tuple[int, str]:
@@ -68,10 +69,10 @@ def test_a_repository_that_is_not_ours_does_no_harm(lab: Lab) -> None:
         "action": "created",
         "comment": {"id": 1, "body": "/experiment LR 0.7", "user": {"login": "ada", "type": "User"}},
         "issue": {"id": 1, "number": 1, "state": "open", "body": "", "user": {"login": "ada", "type": "User"}},
-        "repository": {"full_name": "nobody/nothing", "default_branch": "main"},
+        "repository": {"id": 1, "full_name": "nobody/nothing", "default_branch": "main"},
     }
     assert post(lab, json.dumps(payload).encode())[0] == 202
-    eventually(lambda: lab.bot.idle, "the end of it")
+    eventually(lambda: lab.bot.is_done_in("nobody/nothing"), "the end of it")
     assert lab.bot.alive
 
 
@@ -249,3 +250,15 @@ def test_a_main_that_gives_no_number_is_not_the_candidates_fault(lab: Lab) -> No
     row = target.row(target.experiment("SABOTAGE 0"))
     assert row["state"] == "abandoned"
     assert row["reason"].startswith("main itself did not give a number: train.py failed: ZeroDivisionError")
+
+
+@pytest.mark.slow
+def test_runs_that_nobody_takes_are_not_waited_for_in_silence(lab: Lab) -> None:
+    target = lab.repository(contract=CONTRACT + "hardware: h100\n")
+    identity = target.experiment(WORSE)
+    said = "No runner takes runs of hardware class h100"
+    number = target.pull().number
+    eventually(lambda: said in "".join(target.replies(number)), "a word on the pull request")
+    assert said in requests.get(lab.bot.url, timeout=30).text
+    target.pull().edit(state="closed")
+    assert target.row(identity)["state"] == "abandoned"

@@ -2,7 +2,7 @@
 
 import pytest
 from living_lab import Lab, eventually
-from quick_task import BETTER, TRAIN, WORSE, bits
+from quick_task import BETTER, CONTRACT, TRAIN, WORSE, bits
 
 
 def test_a_better_value_is_proposed_measured_and_merged(lab: Lab) -> None:
@@ -50,7 +50,7 @@ def test_a_better_value_is_proposed_measured_and_merged(lab: Lab) -> None:
 
 
 def test_a_worse_value_is_closed_with_its_numbers(lab: Lab) -> None:
-    target = lab.repository()
+    target = lab.repository(private=True)  # which the runner can clone because the App gives it a token to read with
     identity = target.experiment(WORSE)
     row = target.row(identity)
     pull = target.pull()
@@ -82,14 +82,24 @@ def test_a_value_that_crashes_is_closed_with_the_exceptions_sentence(lab: Lab) -
 def test_a_campaign_runs_as_many_experiments_as_asked_and_ends(lab: Lab) -> None:
     calm = "".join(line for line in TRAIN.splitlines(keepends=True) if not line.startswith(("SABOTAGE", "SLOW_S")))
     target = lab.repository(train=calm.replace("SLOW_S", "0").replace("SABOTAGE", "0"))
-    target.ask("/campaign start n=3")
+    target.ask("/campaign start n=2")
     text = eventually(
         lambda: next((reply for reply in target.replies(1) if "Campaign ended" in reply), None), "the campaign's end"
     )
-    assert "all 3 experiments are done" in text
-    assert "3 of 3 experiments done" in text
+    assert "all 2 experiments are done" in text
+    assert "2 of 2 experiments done" in text
     settled = target.settled()
-    assert settled["rows"] == 3
-    assert len(settled["pulls"]) == 3
+    assert settled["rows"] == 2
+    assert len(settled["pulls"]) == 2
     assert all(pull["state"] != "open" for pull in settled["pulls"].values())
     assert settled["branches"] == ["main", "nightlab-ledger"]
+
+
+@pytest.mark.slow
+def test_experiments_that_a_campaign_starts_together_do_not_share_the_last_place_of_the_day(lab: Lab) -> None:
+    target = lab.repository(contract=CONTRACT + "limits: {experiments_per_day: 1}\ncampaign: {parallel: 3}\n")
+    target.ask("/campaign start n=3")
+    eventually(lambda: "allows in 24 hours are used up" in target.replies(1)[0], "the campaign's end")
+    lab.settle(target)
+    assert len(target.settled()["pulls"]) <= 1
+    assert "1 of 3 experiments done" in target.replies(1)[0]

@@ -92,9 +92,7 @@ def test_killed_right_after_the_webhook_was_accepted(lab: Lab, undisturbed: Undi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", ["/collaborators/ada/permission$", "/contents/train.py$", "/pulls/2$", "/git/ref/heads/main$"]
-)
+@pytest.mark.parametrize("path", ["/contents/train.py$", "/pulls/2$"])
 def test_killed_while_it_asks_the_forge(lab: Lab, undisturbed: Undisturbed, path: str) -> None:
     expected = undisturbed(BETTER)
     target = lab.repository()
@@ -113,7 +111,7 @@ def test_killed_while_a_run_trains(lab: Lab, undisturbed: Undisturbed) -> None:
     identity = target.experiment(WORSE)
     lab.bot.wait_for_training()
     lab.bot.kill()
-    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=15)
+    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=30)
     lab.bot.start()
     row = target.row(identity)
     assert [(m["side"], m["run"]["seed"]) for m in row["runs"]] == [
@@ -132,7 +130,7 @@ def test_killed_its_runners_die_with_it(lab: Lab) -> None:
     identity = target.experiment(WORSE)
     lab.bot.wait_for_training()
     lab.bot.kill()
-    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=15)
+    eventually(lambda: not lab.bot.offspring(), "the end of the killed bot's runners", patience_s=30)
     target.pull().edit(state="closed")
     lab.bot.start()
     assert target.row(identity)["reason"] == "a person closed it"
@@ -143,11 +141,11 @@ def test_asked_to_stop_while_a_run_trains_it_stops_at_once_and_goes_on_later(
     lab: Lab, undisturbed: Undisturbed
 ) -> None:
     expected = undisturbed(WORSE)
-    target = lab.repository(train=slow(4.0))
+    target = lab.repository(train=slow(2.0))
     identity = target.experiment(WORSE)
     lab.bot.wait_for_training()
-    lab.bot.stop(patience_s=15)
-    eventually(lambda: not lab.bot.offspring(), "the end of its runners", patience_s=15)
+    lab.bot.stop()
+    eventually(lambda: not lab.bot.offspring(), "the end of its runners", patience_s=30)
     lab.bot.start()
     target.row(identity)
     assert target.settled() == expected
@@ -168,7 +166,10 @@ def test_killed_between_two_runs(lab: Lab, undisturbed: Undisturbed) -> None:
 
 @pytest.mark.slow
 def test_killed_again_and_again(lab: Lab, undisturbed: Undisturbed) -> None:
-    """At every third write: a step that never gets further than its first write could never end."""
+    """At every third write: a step that never gets further than its first write could never end.
+
+    It ends when nothing is left to be killed at, or the kill would reach the test that follows.
+    """
     expected = undisturbed(BETTER)
     target = lab.repository()
     identity = target.experiment(BETTER)
@@ -188,9 +189,9 @@ def test_killed_again_and_again(lab: Lab, undisturbed: Undisturbed) -> None:
     def done() -> bool:
         if not lab.bot.alive:
             lab.bot.start()
-        return target.has(f"nightlab-ledger:experiments/{identity}.json")
+        return target.has(f"nightlab-ledger:experiments/{identity}.json") and lab.bot.is_done_in(target.name)
 
-    eventually(done, "the ledger row", patience_s=150)
+    eventually(done, "the ledger row")
     assert kills > 5
     assert target.settled() == expected
 
@@ -203,7 +204,7 @@ def test_killed_during_a_campaign(lab: Lab) -> None:
         lab.bot.wait_for_training()
         lab.bot.kill()
         lab.bot.start()
-    eventually(lambda: "Campaign ended" in target.replies(1)[0], "the campaign's end", patience_s=120)
+    eventually(lambda: "Campaign ended" in target.replies(1)[0], "the campaign's end")
     settled = target.settled()
     assert settled["rows"] == len(settled["table"]) == len(settled["pulls"]) == 2
     for number, pull in settled["pulls"].items():

@@ -5,7 +5,7 @@ import sqlite3
 from living_lab import Lab
 from quick_task import WORSE, slow
 
-from bot.engine import WORKFLOW_VERSION
+from bot.durable.engine import WORKFLOW_VERSION
 
 # What a rejected experiment records, in order. If this changes, an experiment that is under way during the upgrade
 # cannot be replayed: make the change behind DBOS.patch, or raise WORKFLOW_VERSION and write its new sequence here.
@@ -18,16 +18,20 @@ STEPS = {
         "DBOS.setEvent",
         "open",
         "DBOS.setEvent",
+        *["DBOS.recv", "DBOS.sleep"],  # messages
         "observe",
-        "read",
+        "upkeep",
         "pool",
         "show",
+        "tolerance",
         "identities",
-        *["clone_url", "run"] * 4,  # two pairs
+        "clone_url",
+        *["run"] * 4,  # two pairs
         "watch",
         "DBOS.setEvent",
+        *["DBOS.recv", "DBOS.sleep"],  # messages
         "observe",
-        "read",
+        "upkeep",
         "pool",
         "show",
         "DBOS.setEvent",

@@ -2,20 +2,32 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "loop"))
+
 HERE = Path(__file__).parent
 
 
-def _published(package: str, file: str) -> Any:
+def _package(name: str) -> Path:
     for folder in (os.environ.get("NIGHTLAB_NPM"), HERE / "node_modules", "node_modules"):
-        path = Path(folder) / package / file if folder else None
-        if path is not None and path.is_file():
-            return json.loads(path.read_text())
-    pytest.skip(f"needs the npm package {package}: run `npm ci` in tests/published, or set NIGHTLAB_NPM")
+        if folder and (Path(folder) / name).is_dir():
+            return (Path(folder) / name).absolute()
+    pytest.skip(f"needs the npm package {name}: run `npm ci` in tests/published, or set NIGHTLAB_NPM")
+
+
+def _published(package: str, file: str) -> Any:
+    return json.loads((_package(package) / file).read_text())
+
+
+@pytest.fixture(scope="session")
+def emulate() -> Path:
+    """Where the emulator is."""
+    return _package("emulate")
 
 
 def _without_nullable(schema: Any) -> Any:
@@ -49,3 +61,10 @@ def openapi() -> dict[str, Any]:
 def webhook_schemas() -> dict[str, Any]:
     found: dict[str, Any] = _published("@octokit/webhooks-schemas", "schema.json")
     return found
+
+
+@pytest.fixture(scope="session")
+def examples() -> dict[str, list[dict[str, Any]]]:
+    """Payloads of webhooks, by the event's name."""
+    published = _published("@octokit/webhooks-examples", "api.github.com/index.json")
+    return {entry["name"]: entry["examples"] for entry in published}

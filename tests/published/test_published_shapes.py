@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from bot.hub import Hub, InstalledApp
+from bot.hub.manifests import Manifest, register
 from bot.hub.records import Delivery
 from bot.hub.wsgi import make_app
 
@@ -47,7 +48,7 @@ class Api:
         if body is not None:
             self._validate(body, operation["requestBody"]["content"]["application/json"]["schema"])
         url = "/api/v3" + path.format(**(REPO | values)) + (f"?{query}" if query else "")
-        headers = {"Authorization": f"Bearer {self.tokens[as_]}"}
+        headers = {"Authorization": f"Bearer {self.tokens[as_]}"} if as_ != "nobody" else {}
         response = self.client.open(url, method=method, json=body, headers=headers)
         assert response.status_code == expect, (line, response.status_code, response.get_data(as_text=True)[:500])
         described = operation["responses"][str(expect)]
@@ -121,20 +122,32 @@ def propose(api: Api, branch: str, text: str, *, path: str = "train.py") -> str:
     return sha
 
 
+def test_an_app_from_a_manifest(hub: Hub, api: Api) -> None:
+    manifest = Manifest.model_validate({"url": "https://example.org", "default_permissions": {"checks": "write"}})
+    owner = hub.forge.user("ada")
+    assert owner is not None
+    code = register(hub.forge, owner, manifest, name="Made")
+    answer = api.call("POST /app-manifests/{code}/conversions", as_="nobody", expect=201, code=code)
+    assert answer["pem"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    api.call("POST /app-manifests/{code}/conversions", as_="nobody", expect=404, code=code)
+
+
 def test_accounts_and_repositories(api: Api, app: InstalledApp) -> None:
     api.call("GET /user", as_="ada")
     api.call("GET /users/{username}", username="eve")
     api.call("GET /repos/{owner}/{repo}")
     api.call("GET /user/repos", as_="ada")
-    api.call("GET /users/{username}/repos", username="ada")
     api.call("POST /user/repos", {"name": "other", "private": True, "auto_init": True}, as_="ada", expect=201)
     api.call("GET /repos/{owner}/{repo}", as_="eve", expect=404, repo="other")
+    api.call("PATCH /repos/{owner}/{repo}", {"name": "renamed"}, as_="ada", repo="other")
+    api.call("GET /repos/{owner}/{repo}", as_="ada", expect=301, repo="other")
+    api.call("PATCH /repos/{owner}/{repo}", {"description": "x"}, as_="ada", expect=307, repo="other")
     api.call("GET /repos/{owner}/{repo}/collaborators/{username}/permission", username="eve")
     api.call("POST /repos/{owner}/{repo}/forks", {}, as_="eve", expect=202)
     api.call("GET /rate_limit")
     api.call("GET /app", as_="jwt")
+    api.call("GET /app/hook/config", as_="jwt")
     api.call("GET /app/installations", as_="jwt")
-    api.call("GET /app/installations/{installation_id}", as_="jwt", installation_id=app.installation_id)
     api.call("GET /repos/{owner}/{repo}/installation", as_="jwt")
     api.call("GET /installation/repositories")
 
@@ -151,11 +164,9 @@ def test_git_data_and_contents(api: Api, hub: Hub) -> None:
     hub.protect("ada/model", "main", require_up_to_date=True, required_checks=["nightlab"])
     api.call("GET /repos/{owner}/{repo}/branches")
     api.call("GET /repos/{owner}/{repo}/branches/{branch}", branch="main")
-    api.call("GET /repos/{owner}/{repo}/branches/{branch}/protection", branch="main", as_="ada")
     file = api.call("GET /repos/{owner}/{repo}/contents/{path}?ref=main", path="train.py")
     assert base64.b64decode(file["content"]) == b"LR = 0.7\n"
     api.call("GET /repos/{owner}/{repo}/contents/{path}", path="")
-    api.call("GET /repos/{owner}/{repo}/readme")
     write = {"message": "Write", "content": base64.b64encode(b"LR = 1\n").decode(), "branch": "main"}
     target = "PUT /repos/{owner}/{repo}/contents/{path}"
     api.call(target, write | {"sha": file["sha"]}, path="train.py")
@@ -175,7 +186,6 @@ def test_conversations(api: Api) -> None:
     api.call("PATCH /repos/{owner}/{repo}/issues/{issue_number}", {"title": "Better", "state": "closed"}, **number)
     api.call("PATCH /repos/{owner}/{repo}/issues/{issue_number}", {"state": "open", "body": "y"}, **number)
     api.call("POST /repos/{owner}/{repo}/issues/{issue_number}/labels", {"labels": ["b", "c"]}, **number)
-    api.call("PUT /repos/{owner}/{repo}/issues/{issue_number}/labels", {"labels": ["b"]}, **number)
     api.call("GET /repos/{owner}/{repo}/issues/{issue_number}/labels", **number)
     api.call("DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}", name="b", **number)
     api.call("DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}", name="b", expect=404, **number)
@@ -187,7 +197,6 @@ def test_conversations(api: Api) -> None:
     )
     one = {"comment_id": comment["id"]}
     api.call("GET /repos/{owner}/{repo}/issues/{issue_number}/comments", **number)
-    api.call("GET /repos/{owner}/{repo}/issues/comments")
     api.call("GET /repos/{owner}/{repo}/issues/comments/{comment_id}", **one)
     api.call("PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}", {"body": "ho"}, **one)
     reactions = "POST /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions"
@@ -195,7 +204,6 @@ def test_conversations(api: Api) -> None:
     api.call(reactions, {"content": "eyes"}, expect=200, **one)
     api.call("GET /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions", **one)
     api.call("POST /repos/{owner}/{repo}/issues/{issue_number}/reactions", {"content": "+1"}, expect=201, **number)
-    api.call("GET /repos/{owner}/{repo}/issues/{issue_number}/reactions", **number)
     api.call("DELETE /repos/{owner}/{repo}/issues/comments/{comment_id}", expect=204, **one)
 
 
@@ -213,7 +221,17 @@ def test_pull_requests_checks_and_merging(api: Api) -> None:
     api.call("GET /repos/{owner}/{repo}/issues/{issue_number}", issue_number=pull["number"])
     review = {"body": "fine", "event": "APPROVE"}
     api.call("POST /repos/{owner}/{repo}/pulls/{pull_number}/reviews", review, as_="ada", **number)
+    remarks = {"body": "", "event": "COMMENT", "comments": [{"path": "train.py", "line": 1, "body": "why?"}]}
+    remarked = api.call("POST /repos/{owner}/{repo}/pulls/{pull_number}/reviews", remarks, as_="ada", **number)
     api.call("GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews", **number)
+    one = {"review_id": remarked["id"]}
+    api.call("GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}", **number, **one)
+    api.call("GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}/comments", **number, **one)
+    approval = api.call("GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews", **number)[0]
+    api.call(
+        "PUT /repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}/dismissals",
+        {"message": "Look again."}, **number, review_id=approval["id"],
+    )  # fmt: skip
     run = api.call(
         "POST /repos/{owner}/{repo}/check-runs",
         {"name": "nightlab", "head_sha": sha, "status": "in_progress", "output": {"title": "Run 1", "summary": "…"}},
@@ -226,9 +244,7 @@ def test_pull_requests_checks_and_merging(api: Api) -> None:
     )
     api.call("GET /repos/{owner}/{repo}/check-runs/{check_run_id}", check_run_id=run["id"])
     api.call("GET /repos/{owner}/{repo}/commits/{ref}/check-runs?check_name=nightlab", ref=sha)
-    api.call("POST /repos/{owner}/{repo}/check-runs/{check_run_id}/rerequest", expect=201, check_run_id=run["id"])
     api.call("POST /repos/{owner}/{repo}/statuses/{sha}", {"state": "success", "context": "ci"}, expect=201, sha=sha)
-    api.call("GET /repos/{owner}/{repo}/commits/{ref}/statuses", ref=sha)
     api.call("GET /repos/{owner}/{repo}/commits/{ref}/status", ref=sha)
     propose_on_main = propose(api, "exp/2", "# Other\n", path="README.md")
     api.call("PATCH /repos/{owner}/{repo}/git/refs/{ref}", {"sha": propose_on_main}, ref="heads/main")
@@ -257,7 +273,8 @@ def test_webhooks(api: Api, hub: Hub, webhook_schemas: dict[str, Any]) -> None:
         "issue_comment$deleted", "issues$opened", "issues$edited", "issues$closed", "issues$reopened",
         "issues$labeled", "issues$unlabeled", "pull_request$opened", "pull_request$edited",
         "pull_request$synchronize", "pull_request$closed", "check_run$created", "check_run$completed",
-        "check_run$rerequested",
+        "pull_request_review$submitted", "pull_request_review$dismissed",
+        "pull_request_review_comment$created",
     }  # fmt: skip
 
 
