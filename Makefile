@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/nightlab demo $(if $(N),--experiments $(N)) $(ARGS)
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest
