@@ -1,6 +1,7 @@
 """How noisy is the reference task, and what do known edits of train.py do to it?
 
-    python benchmarks/noise.py            measures what is missing in noise.json, then writes noise.md
+    python benchmarks/noise.py            measures what is missing in noise.json, then writes noise.md; remove
+                                          noise.json first when the task has changed since
     python benchmarks/noise.py --report   only writes noise.md
 
 Every figure comes from `python -m runner`, with the same seeds for main and for every edit, two runs at a time. Runs
@@ -62,6 +63,7 @@ READING = (
     "  +0.0035 with a standard error of 0.0005; with seeds 4 to 7 it is +0.0017 with 0.0014. A standard deviation",
     "  estimated from four pairs alone is not to be trusted: pool it, and confirm on fresh seeds before merging.",
     "- The budget charges for size: three blocks take fewer steps than two, and lose.",
+    "- Commit 6827e60 trained on all but the validation split; since then a sixteenth of the documents is the holdout.",
 )
 
 
@@ -142,9 +144,14 @@ class Bench:
             del kept[field]
         with self._lock:
             self.runs[key] = kept
-            document = {"hardware": _hardware(), "steps": STEPS, "runs": self.runs}
+            document = {"commit": _commit(), "hardware": _hardware(), "steps": STEPS, "runs": self.runs}
             self._results.write_text(json.dumps(document, indent=1) + "\n")
         print(f"{key:32} {run.status:12} {run.metric} {run.train_cpu_s:.1f} CPU-s {run.reason}", flush=True)
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _hardware() -> dict[str, object]:
@@ -167,7 +174,8 @@ def report(document: dict[str, object]) -> str:
     lines = [
         "# Noise of the reference task, and what known edits do",
         "",
-        f"Made by `python benchmarks/noise.py`: {document['steps']} steps of the `cpu` preset, one thread, two runs "
+        f"Made by `python benchmarks/noise.py` at commit {document['commit']}: "
+        f"{document['steps']} steps of the `cpu` preset, one thread, two runs "
         f"at a time on {hardware['cores']} shared cores ({hardware['cpu']}, `{hardware['hardware_class']}`), "
         f"torch {hardware['torch']}, Python {hardware['python']}. Raw runs: noise.json.",
         "",

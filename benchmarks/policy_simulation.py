@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bot.core.audit import welch
 from bot.core.model import Action, Kind, Observation, Stage
-from bot.core.policy import PolicySettings, decide
+from bot.core.verdict.audit import welch
+from bot.core.verdict.policy import PolicySettings, decide
 
 RESULTS = Path(__file__).with_suffix(".md")
 SEED = 20_260
