@@ -217,7 +217,7 @@ def test_a_protected_main_is_merged_into_through_the_pull_request(lab: Lab) -> N
 
 @pytest.mark.slow
 def test_where_no_merge_commit_may_be_it_is_squashed_with_the_evidence(lab: Lab) -> None:
-    """By the repository's setting, changed when the bot had already read it; by a rule that shows only when one tries."""
+    """By a setting that changes after the bot has read it; by a rule that shows only when one tries."""
     by_setting, by_rule = lab.repository(train=slow(0.5)), lab.repository()
     lab.hub.protect(by_rule.name, "main", require_pull=True)
     words = "Repository rule violations found: This branch must not contain merge commits."
