@@ -50,6 +50,7 @@ class CampaignPlan:
     usd: float  # for the model
     parallel: int
     experiments_per_day: int  # of the repository, from any source
+    experiments_per_person_per_day: int
     ahead: int = 0  # experiments that are drafted while `parallel` others are under way
 
 

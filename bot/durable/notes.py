@@ -27,6 +27,16 @@ def under_way() -> list[Experiment]:
     return [x for x in noted("experiment", running) if isinstance(x, Experiment)]
 
 
+def reached(repository_id: int, *, by: str, of_all: int, of_one: int) -> str:
+    """Which limit on a repository's experiments leaves none for the person `by`; empty when there is one left."""
+    orders = orders_of_a_day(repository_id)
+    if len(orders) >= of_all:
+        return f"the contract's limit on experiments in 24 hours ({of_all})"
+    if sum(order.origin.requested_by == by for order in orders) >= of_one:
+        return f"the contract's limit on one person's experiments in 24 hours ({of_one})"
+    return ""
+
+
 @DBOS.step(name="orders_of_a_day")
 def orders_of_a_day(repository_id: int) -> list[Order]:
     """The experiments of a repository that were asked for in the last 24 hours."""

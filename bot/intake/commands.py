@@ -17,7 +17,7 @@ from bot.core.text import MARKER_PREFIX, marker
 from bot.core.words import reply
 from bot.durable.engine import CAMPAIGN_QUEUE, enqueue_experiment
 from bot.durable.lab import lab, patient_step
-from bot.durable.notes import experiments, orders_of_a_day, under_way
+from bot.durable.notes import experiments, reached, under_way
 from bot.intake.steering import head, steer
 from bot.loop import campaign
 from bot.loop.experiment import run_experiment
@@ -116,12 +116,14 @@ def _over_budget(asked: Asked, contract: Contract | str) -> str:
     the experiment itself will say that there is none."""
     if isinstance(contract, str):
         return ""
-    limits, orders = contract.limits, orders_of_a_day(asked.repository_id)
-    if len(orders) >= limits.experiments_per_day:
-        return reply.refused_budget(limit=f"the {limits.experiments_per_day} experiments of 24 hours")
-    if sum(order.origin.requested_by == asked.author for order in orders) >= limits.experiments_per_person_per_day:
-        return reply.refused_budget(limit=f"your {limits.experiments_per_person_per_day} experiments of 24 hours")
-    return ""
+    limits = contract.limits
+    limit = reached(
+        asked.repository_id,
+        by=asked.author,
+        of_all=limits.experiments_per_day,
+        of_one=limits.experiments_per_person_per_day,
+    )
+    return reply.refused_limit(limit=limit) if limit else ""
 
 
 def _experiment(asked: Asked, idea: str) -> str:
@@ -173,6 +175,7 @@ def _campaign(asked: Asked, command: Command, contract: Contract | str) -> str:
             parallel=contract.campaign.parallel,
             ahead=0 if contract.proposer is Proposer.TUNER else contract.campaign.ahead,  # the tuner takes no time
             experiments_per_day=contract.limits.experiments_per_day,
+            experiments_per_person_per_day=contract.limits.experiments_per_person_per_day,
         )
         with SetWorkflowID(plan.id):
             DBOS.enqueue_workflow(CAMPAIGN_QUEUE, campaign.run_campaign, plan)

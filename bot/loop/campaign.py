@@ -17,7 +17,7 @@ from bot.core.text import marker
 from bot.core.words import reply
 from bot.durable.engine import BROKEN, enqueue_experiment
 from bot.durable.lab import clock, lab, patient_step
-from bot.durable.notes import orders_of_a_day
+from bot.durable.notes import reached
 from bot.loop import ahead
 from bot.loop.experiment import run_experiment
 
@@ -93,8 +93,14 @@ def _why_to_stop(campaign: Campaign, started: int, *, now_utc: str) -> str:
     until = datetime.fromisoformat(campaign.started_utc) + timedelta(hours=plan.hours)
     if datetime.fromisoformat(now_utc) >= until:
         return f"its {plan.hours:g} hours are over"
-    if len(orders_of_a_day(plan.repository_id)) >= plan.experiments_per_day:
-        return f"the {plan.experiments_per_day} experiments that the contract allows in 24 hours are used up"
+    limit = reached(
+        plan.repository_id,
+        by=plan.requested_by,
+        of_all=plan.experiments_per_day,
+        of_one=plan.experiments_per_person_per_day,
+    )
+    if limit:
+        return f"{limit} is reached"
     last = campaign.results[-IN_VAIN:]
     if len(last) == IN_VAIN and all(result.proposal is None for result in last):
         return f"{IN_VAIN} times in a row there was nothing to propose: {last[-1].reason}"

@@ -12,7 +12,7 @@ from bot.core.text import marker
 from bot.core.words import reply
 from bot.durable.engine import BROKEN
 from bot.durable.lab import lab, patient_step
-from bot.durable.notes import orders_of_a_day
+from bot.durable.notes import reached
 
 POLL_S = 0.5
 
@@ -33,11 +33,14 @@ def why_to_stop(carried: Carried) -> str:
     parsed = contracts.parse(forge.read(contracts.PATH, sha="HEAD") or "")
     if not isinstance(parsed, Contract):
         return f"{contracts.PATH} cannot be used"
-    today = orders_of_a_day(carried.repository_id)
-    mine = sum(order.origin.requested_by == carried.requested_by for order in today)
-    if len(today) >= parsed.limits.experiments_per_day or mine >= parsed.limits.experiments_per_person_per_day:
-        return "the experiments that the contract allows in 24 hours are used up"
-    return ""
+    limits = parsed.limits
+    limit = reached(
+        carried.repository_id,
+        by=carried.requested_by,
+        of_all=limits.experiments_per_day,
+        of_one=limits.experiments_per_person_per_day,
+    )
+    return f"{limit} is reached" if limit else ""
 
 
 @DBOS.step(name="watch_step")

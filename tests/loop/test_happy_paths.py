@@ -96,10 +96,20 @@ def test_a_campaign_runs_as_many_experiments_as_asked_and_ends(lab: Lab) -> None
 
 
 @pytest.mark.slow
-def test_experiments_that_a_campaign_starts_together_do_not_share_the_last_place_of_the_day(lab: Lab) -> None:
-    target = lab.repository(contract=CONTRACT + "limits: {experiments_per_day: 1}\ncampaign: {parallel: 3}\n")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("experiments_per_day", "limit on experiments in 24 hours (1) is reached"),
+        ("experiments_per_person_per_day", "limit on one person's experiments in 24 hours (1) is reached"),
+    ],
+    ids=["all together", "one person"],
+)
+def test_experiments_that_a_campaign_starts_together_do_not_share_the_last_place_of_the_day(
+    lab: Lab, limit: str, said: str
+) -> None:
+    target = lab.repository(contract=CONTRACT + f"limits: {{{limit}: 1}}\ncampaign: {{parallel: 3}}\n")
     target.ask("/campaign start n=3")
-    eventually(lambda: "allows in 24 hours are used up" in target.replies(1)[0], "the campaign's end")
+    eventually(lambda: said in target.replies(1)[0], "the campaign's end")
     lab.settle(target)
     assert len(target.settled()["pulls"]) <= 1
     assert "1 of 3 experiments done" in target.replies(1)[0]

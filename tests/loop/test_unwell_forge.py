@@ -141,7 +141,7 @@ def test_another_name_is_no_new_budget(lab: Lab) -> None:
     target.ada.edit(name=target.name.split("/")[1])
     number = target.ada.create_issue(title="One more").number
     target.ask("/experiment LR 0.4", number=number)
-    assert "the 1 experiments of 24 hours" in target.replies(number)[0]
+    assert "limit on experiments in 24 hours (1)" in target.replies(number)[0]
 
 
 @pytest.mark.slow

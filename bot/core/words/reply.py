@@ -32,11 +32,10 @@ def refused_permission(*, login: str, needed: str = "write") -> str:
     )
 
 
-def refused_budget(*, limit: str) -> str:
-    """A budget of the contract is used up; `limit` names it in words."""
+def refused_limit(*, limit: str) -> str:
+    """A limit of the contract is reached; `limit` names it in words."""
     return (
-        f"Not started: {neutral(limit, 200).rstrip('.')} are used up. Ask again tomorrow, or raise the limit in "
-        f"{code(PATH)}."
+        f"Not started: {neutral(limit, 200).rstrip('.')} is reached. Ask again tomorrow, or raise it in {code(PATH)}."
     )
 
 
