@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from requests.exceptions import RequestException
 from rich.console import Console
 
 from bot.core import contract as contracts
@@ -42,6 +43,10 @@ def init(place: str, *, local: bool, train: str, action: str, environment: Mappi
     except (InitError, NothingToTrainError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
+    except RequestException:
+        says = f"{settings.api_url} does not answer: is there a network, and is NIGHTLAB_API_URL the forge's address?"
+        console.print(says, style="red", markup=False, soft_wrap=True)
+        return 1
     except FAILURES as error:
         console.print(f"the forge refuses: {error}", style="red", markup=False, soft_wrap=True)
         return 1
@@ -70,7 +75,7 @@ def _write(folder: Path, *, train: str, action: str, settings: Settings, console
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         console.print(f"wrote {path}", markup=False)
-    for sentence in start.todo:
+    for sentence in (*start.todo, "Commit and push what was written: the bot reads it on the default branch."):
         console.print(f"-> {sentence}", markup=False, soft_wrap=True)
 
 

@@ -37,6 +37,7 @@ def clone(tmp_path: Path) -> Path:
 def test_in_a_clone_nothing_is_overwritten(clone: Path) -> None:
     status, said = run(str(clone), local=True)
     assert (status, "wrote .github/nightlab.yml" in said, "program.md is there already" in said) == (0, True, True)
+    assert said.splitlines()[-1] == "-> Commit and push what was written: the bot reads it on the default branch."
     assert (clone / "program.md").read_text() == "Mine.\n"
     written = (clone / ".github" / "nightlab.yml").read_text()
     assert isinstance(parse(written), Contract)
@@ -62,6 +63,12 @@ def test_a_folder_without_git(tmp_path: Path) -> None:
 def test_without_an_identity() -> None:
     status, said = run("ada/model", environment={"NIGHTLAB_STATE": "/nowhere/state"})
     assert (status, "has no identity on the forge" in said) == (1, True)
+
+
+def test_without_a_forge() -> None:
+    environment = {"NIGHTLAB_TOKEN": "t", "NIGHTLAB_WEBHOOK_SECRET": "s", "NIGHTLAB_API_URL": "http://127.0.0.1:1"}
+    status, said = run("ada/model", environment=environment)
+    assert (status, said.startswith("http://127.0.0.1:1 does not answer: is there a network")) == (1, True)
 
 
 @pytest.fixture
