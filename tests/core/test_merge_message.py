@@ -136,3 +136,10 @@ def test_the_cost_is_the_ledgers_also_when_a_later_answer_led_to_nothing() -> No
     paid = trailers(merge_message(declined, verdict=VERDICT, metric=METRIC))["Cost"].rpartition("$")[2]
     assert float(paid) == row(declined, metric=METRIC).model_cost_usd == 1.5
     assert "$1.50 for the model" in figures(declined, TERMS)
+
+
+def test_the_time_of_a_slot_is_called_what_it_is() -> None:
+    for hardware_class, said in (("cpu-zen4", "6.9 CPU-min"), ("nvidia-h100-x1", "6.9 GPU-min")):
+        verdict, terms = replace(VERDICT, hardware_class=hardware_class), replace(TERMS, hardware_class=hardware_class)
+        assert trailers(merge_message(MERGED, verdict=verdict, metric=METRIC))["Cost"] == f"{said}, $0.38"
+        assert f"{said} and $0.38" in figures(MERGED, terms)

@@ -89,6 +89,7 @@ def figures(experiment: Experiment, terms: Terms) -> str:
     found = outcome(experiment.runs, estimate=estimate, base_sha=experiment.base_sha, metric=metric)
     kind = experiment.proposal.kind if experiment.proposal else Kind.IMPROVE
     claim = "better than main" if kind is Kind.IMPROVE else "no worse than main"
+    slots = slot_time(experiment, terms.hardware_class)
     rows = [
         _gain_row(found, metric),
         _difference_row(estimate, metric, bound(kind, policy)),
@@ -110,7 +111,7 @@ def figures(experiment: Experiment, terms: Terms) -> str:
         ("Audit of the candidate's answers", *_audit(experiment.runs, metric)),
         *_shut_in(experiment.runs),
         ("Compared with main at", sha(experiment.base_sha), f"on {code(terms.hardware_class, 60)} only"),
-        ("Cost", cost(experiment), ""),
+        ("Cost", f"{slots} and ${experiment.model_cost_usd:.2f} for the model", ""),
     ]
     lines = [f"| {name} | {value} | {limit} |" for name, value, limit in rows]
     return "\n".join([f"| | {'self-reported' if metric.self_reported else 'measured'} | |", "|---|---|---|", *lines])
@@ -185,9 +186,9 @@ def _shut_in(runs: Sequence[MeasuredRun]) -> list[tuple[str, str, str]]:
     return [("Sandbox", code(name, 20), WEAKER[name]) for name in sorted(weaker)]
 
 
-def cost(experiment: Experiment) -> str:
-    """GPU (or core) minutes, and what the model was paid."""
-    return f"{experiment.gpu_s / 60:.1f} GPU min and ${experiment.model_cost_usd:.2f} for the model"
+def slot_time(experiment: Experiment, hardware_class: str) -> str:
+    """How long slots were used for it, in minutes. Classes without a GPU are named `cpu...`, as the runner suggests."""
+    return f"{experiment.gpu_s / 60:.1f} {'CPU' if hardware_class.startswith('cpu') else 'GPU'}-min"
 
 
 def runs_table(experiment: Experiment, metric: Metric) -> str:

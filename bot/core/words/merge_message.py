@@ -9,6 +9,7 @@ from bot.core.model import Experiment, Verdict
 from bot.core.text import plain, wrapped
 from bot.core.verdict.outcome import outcome
 from bot.core.words.changes import changes
+from bot.core.words.figures import slot_time
 from bot.core.words.report import pull_title
 
 MOST_CHANGES = 30
@@ -73,7 +74,7 @@ def _trailers(experiment: Experiment, *, verdict: Verdict, metric: Metric) -> li
         ("Head", verdict.head_sha),
         ("Tree", verdict.tree_sha),
         ("Environment", verdict.environment_digest),
-        ("Cost", f"{experiment.gpu_s / 60:.1f} GPU-min, ${experiment.model_cost_usd:.2f}"),
+        ("Cost", f"{slot_time(experiment, verdict.hardware_class)}, ${experiment.model_cost_usd:.2f}"),
         ("Requested-by", experiment.origin.requested_by),
         ("Overridden-by", experiment.overridden_by),
         ("Proposed-by", proposal.proposed_by if proposal else ""),
