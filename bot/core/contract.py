@@ -27,8 +27,7 @@ from bot.core.layout import (
     Sandbox,
     TaskSection,
 )
-from bot.core.metric import Metric
-from bot.core.model import Direction
+from bot.core.metric import Direction, Metric
 from bot.core.schema import keys
 from bot.core.verdict.policy import PolicySettings
 from runner.protocol import Claims, Task, allowed

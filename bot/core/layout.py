@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from bot.core import advice
 from bot.core.intake.command import WORDS, Verb
-from bot.core.model import Direction
+from bot.core.metric import Direction
 from bot.core.verdict.policy import PolicySettings
 
 PROGRAM = "program.md"

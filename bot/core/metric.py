@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
-from bot.core.model import Direction
+
+class Direction(StrEnum):
+    LOWER = "lower"  # lower is better
+    HIGHER = "higher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

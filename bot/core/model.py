@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.core.metric import Metric
 from runner.protocol import Run
 
 
 class Kind(StrEnum):
     IMPROVE = "improve"
     SIMPLIFY = "simplify"  # net deletion of code: judged for non-inferiority
-
-
-class Direction(StrEnum):
-    LOWER = "lower"  # lower is better
-    HIGHER = "higher"
 
 
 class Side(StrEnum):
@@ -243,6 +239,7 @@ class Experiment:
     base_sha: str = ""  # the commit of main that the head is built on, and is compared with
     base_tree_sha: str = ""
     contract_digest: str = ""
+    metric: Metric | None = None  # by that contract
     merge_sha: str = ""
     diff: str = ""  # unified diff of the proposal, at most 60,000 characters
     runs: tuple[MeasuredRun, ...] = ()

@@ -4,12 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS
 
-from bot.core.metric import Metric
 from bot.core.model import Experiment
 from bot.core.order import Order
 from bot.durable.rows import RUNNING, newest, noted, unfinished
-
-metrics: dict[str, Metric] = {}  # by repository, from its contract as this process last read it
 
 
 def experiments(most: int = 1000) -> list[Experiment]:

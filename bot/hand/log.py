@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.core.history import Commit, Landing, landed
-from bot.core.metric import Metric, number, places
-from bot.core.model import Direction, LedgerRow
+from bot.core.metric import Direction, Metric, number, places
+from bot.core.model import LedgerRow
 from bot.core.proposal import yields
 from bot.core.words import chart
 from bot.core.words.holdout import progress

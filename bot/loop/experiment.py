@@ -159,7 +159,7 @@ def under(x: Experiment, contract: Contract) -> Experiment:
     """The experiment by main's rules of today: what was measured by others does not count."""
     if x.state.ended or x.contract_digest == contract.digest:
         return x
-    return replace(x, contract_digest=contract.digest, runs=(), decision=None)
+    return replace(x, contract_digest=contract.digest, metric=contract.metric, runs=(), decision=None)
 
 
 def without(x: Experiment, health: Health) -> Experiment:

@@ -5,7 +5,6 @@ from bot.core.contract import Contract
 from bot.core.model import Experiment
 from bot.core.words import report
 from bot.durable.lab import lab, patient_step
-from bot.durable.notes import metrics
 
 
 def contract(x: Experiment) -> Contract | str:
@@ -14,10 +13,7 @@ def contract(x: Experiment) -> Contract | str:
     if text is None:
         return f"there is no {contracts.PATH} on the default branch; add one, docs/contract.md shows the shortest"
     parsed = contracts.parse(text)
-    if not isinstance(parsed, Contract):
-        return report.contract_problems(parsed)
-    metrics[x.repository] = parsed.metric
-    return parsed
+    return parsed if isinstance(parsed, Contract) else report.contract_problems(parsed)
 
 
 @patient_step("read")

@@ -17,7 +17,7 @@ from bot.core.order import Campaign
 from bot.core.proposal import yields
 from bot.core.text import duration
 from bot.core.words import board
-from bot.durable.notes import experiments, metrics
+from bot.durable.notes import experiments
 from bot.durable.rows import RUNNING, WAITING, Unfinished, newest, noted, unfinished
 from bot.loop.auditing import latest
 from bot.loop.upkeep import troubles, unserved
@@ -54,7 +54,7 @@ def page(*, forge_url: str) -> str:
         now=board.under_way(shown, _live(runs), now=now),
         ended=board.ended(shown, now=now),
         day=board.last_day(shown, now=now),
-        charts=[(name, sentence, _image(svg)) for name, sentence, svg in board.charts(shown, metrics)],
+        charts=[(name, sentence, _image(svg)) for name, sentence, svg in board.charts(shown)],
         queue=_queue(runs),
         campaigns=_campaigns(),
         drifting=troubles(),
@@ -96,7 +96,8 @@ def _found(shown: Sequence[Experiment]) -> dict[str, list[list[str]]]:
     """For every repository, a table of what its proposers found in the experiments shown."""
     tables = {}
     for repository in sorted({x.repository for x in shown}):
-        mine = yields.yields(x for x in shown if x.repository == repository)
-        if mine:
-            tables[repository] = yields.table(mine, unit="")
+        here = [x for x in shown if x.repository == repository]
+        unit = next((x.metric.suffix for x in here if x.metric), "")
+        if mine := yields.yields(here):
+            tables[repository] = yields.table(mine, unit=unit)
     return tables

@@ -139,6 +139,7 @@ PROPOSAL = Proposal(
 )
 
 PROPOSED = Experiment(
+    metric=METRIC,
     id="exp-0007",
     repository="ada/gpt",
     origin=Origin(requested_by="ada", idea="try a longer warmdown", issue_number=3, comment_id=99),

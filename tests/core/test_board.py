@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from report_examples import ABANDONED, BY_CLAUDE, CRASHED, MEASURING, MERGED, METRIC, PROPOSAL, PROPOSED, REJECTED
 
-from bot.core.model import Direction, Experiment
+from bot.core.metric import Direction, Metric
+from bot.core.model import Experiment
 from bot.core.words import board
 from bot.core.words.board import Live
 from runner.protocol import Phase, Progress, Request, Source, Task
@@ -67,23 +68,23 @@ def test_the_last_day_adds_up() -> None:
 
 
 def test_charts_say_which_way_is_better() -> None:
-    ((repository, sentence, svg),) = board.charts(ALL, {MERGED.repository: METRIC})
+    ((repository, sentence, svg),) = board.charts(ALL)
     assert repository == MERGED.repository
     assert sentence.startswith("3 experiments, 1 merged, 1 crashed: val_bpb")
     assert "lower is better" in svg
-    swapped = tuple(
-        replace(one, run=replace(one.run, metric=-one.run.metric if one.run.metric is not None else None))
-        for one in MERGED.runs
-    )
-    ((_, _, svg),) = board.charts([replace(MERGED, runs=swapped)], {})  # no contract read yet: what merged was better
-    assert f"{Direction.HIGHER.value} is better" in svg
+
+
+def test_a_chart_is_of_the_newest_experiments_metric() -> None:
+    accuracy = Metric(name="accuracy", direction=Direction.HIGHER)
+    ((_, sentence, svg),) = board.charts([replace(MERGED, id="newer", metric=accuracy), *ALL])
+    assert sentence.startswith("1 experiment, 1 merged: accuracy")
+    assert "higher is better" in svg
 
 
 def test_what_was_printed_is_called_self_reported_in_cards_and_charts() -> None:
-    printed = tuple(replace(one, run=replace(one.run, self_reported=True)) for one in MERGED.runs)
-    claimed = replace(MERGED, runs=printed)
+    claimed = replace(MERGED, metric=replace(METRIC, self_reported=True))
     (card,) = board.ended([claimed], now=NOW)
-    ((_, sentence, svg),) = board.charts([claimed], {})
+    ((_, sentence, svg),) = board.charts([claimed])
     assert all("self-reported" in text for text in (card.figures, sentence, svg))
 
 
@@ -91,4 +92,4 @@ def test_what_was_printed_is_called_self_reported_in_cards_and_charts() -> None:
 def test_whatever_is_missing_is_left_out(x: Experiment) -> None:
     cards = board.under_way([x], [], now=NOW) + board.ended([x], now=NOW)
     assert len(cards) == 1
-    assert board.charts([ABANDONED], {}) == []
+    assert board.charts([ABANDONED]) == []

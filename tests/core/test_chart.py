@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report_examples import ATTACK, MERGED, METRIC, VERDICT
 
 from bot.core.history import Commit, landed
-from bot.core.model import Direction
+from bot.core.metric import Direction
 from bot.core.words.chart import Frame, Point, frame, from_landings, summary, svg
 from bot.core.words.merge_message import merge_message
 from bot.core.words.plot import plot

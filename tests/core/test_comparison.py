@@ -7,7 +7,8 @@ import pytest
 from report_examples import ESTIMATE, PROPOSED, SCREENING, run
 
 from bot.core.contract import Contract, parse
-from bot.core.model import Action, Decision, Direction, Estimate, Side
+from bot.core.metric import Direction
+from bot.core.model import Action, Decision, Estimate, Side
 from bot.core.verdict.evidence import interval
 from bot.core.words.comparison import Comparison, Demand, as_json, markdown, verdict_rows
 from runner.protocol import Status

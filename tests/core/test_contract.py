@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.core.contract import Commands, Contract, Effort, Land, Proposer, Sandbox, parse
 from bot.core.layout import Role
-from bot.core.model import Direction
+from bot.core.metric import Direction
 from bot.core.schema import json_schema
 from bot.core.verdict.policy import PolicySettings
 

@@ -33,8 +33,8 @@ from report_examples import (
 
 from bot.core.intake.command import GRAMMAR
 from bot.core.layout import Land
-from bot.core.metric import evidence, number, places
-from bot.core.model import Action, Decision, Direction, Experiment, Kind, MeasuredRun, Plan, PlanStep, Side, State
+from bot.core.metric import Direction, evidence, number, places
+from bot.core.model import Action, Decision, Experiment, Kind, MeasuredRun, Plan, PlanStep, Side, State
 from bot.core.order import Campaign, CampaignPlan, Carried
 from bot.core.verdict.outcome import outcome
 from bot.core.words import reply

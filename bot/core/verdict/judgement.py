@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import chain, count, islice
 
 from bot.core.contract import Contract
-from bot.core.model import Action, Decision, Direction, Experiment, Kind, MeasuredRun, Observation, Side, State, Verdict
+from bot.core.metric import Direction
+from bot.core.model import Action, Decision, Experiment, Kind, MeasuredRun, Observation, Side, State, Verdict
 from bot.core.verdict import policy
 from bot.core.verdict.evidence import Noise
 from runner.protocol import Status

@@ -1,19 +1,18 @@
 """What the dashboard shows, made from experiments as last noted: pure, newest first in, newest first out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.core.metric import Metric, number, places
-from bot.core.model import Direction, Experiment, Side, State
+from bot.core.model import Experiment, Side, State
 from bot.core.record import row
 from bot.core.text import duration, line
-from bot.core.verdict.outcome import mean, outcome, scored
+from bot.core.verdict.outcome import outcome
 from bot.core.words import chart
 from runner.protocol import Phase, Progress, Request
 
 MOST_ENDED = 25
-GUESS = Metric(name="metric")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +94,16 @@ def last_day(shown: Sequence[Experiment], *, now: datetime) -> Day:
     )
 
 
-def charts(shown: Sequence[Experiment], metrics: Mapping[str, Metric]) -> list[tuple[str, str, str]]:
-    """(repository, the chart in a sentence, the chart as SVG) of each repository in which something was measured."""
+def charts(shown: Sequence[Experiment]) -> list[tuple[str, str, str]]:
+    """(repository, the chart in a sentence, the chart as SVG) of each repository in which something was measured, by
+    the metric of its newest experiment."""
     found = []
     for repository in sorted({x.repository for x in shown}):
-        mine = [x for x in reversed(shown) if x.repository == repository and x.state.ended]
-        metric = metrics.get(repository) or _guessed(mine)
-        points = _points(mine, metric)
+        ended = [x for x in reversed(shown) if x.repository == repository and x.state.ended and x.metric]
+        metric = ended[-1].metric if ended else None
+        if metric is None:
+            continue
+        points = _points([x for x in ended if x.metric == metric], metric)
         if any(point.shown is not None for point in points):
             found.append((repository, chart.summary(points, metric), chart.svg(points, metric=metric)))
     return found
@@ -123,17 +125,6 @@ def _points(oldest_first: Sequence[Experiment], metric: Metric) -> list[chart.Po
     return [*start, *points]
 
 
-def _guessed(experiments: Sequence[Experiment]) -> Metric:
-    """For a repository whose contract this process has not read yet: what was merged was better."""
-    guess = replace(GUESS, self_reported=any(r.run.self_reported for x in experiments for r in x.runs))
-    for x in experiments:
-        sides = [mean([r.run.metric for r in scored(x.runs, side) if r.run.metric is not None]) for side in Side]
-        after, before = sides[list(Side).index(Side.CANDIDATE)], sides[list(Side).index(Side.BASELINE)]
-        if x.state is State.MERGED and after is not None and before is not None:
-            return replace(guess, direction=Direction.HIGHER if after > before else Direction.LOWER)
-    return guess
-
-
 def _card(x: Experiment, *, when: str, runs: tuple[LiveRun, ...] = ()) -> Card:
     return Card(
         repository=x.repository,
@@ -151,13 +142,13 @@ def _card(x: Experiment, *, when: str, runs: tuple[LiveRun, ...] = ()) -> Card:
 
 def _figures(x: Experiment) -> str:
     estimate = x.decision.estimate if x.decision else None
-    if estimate is None:
+    if estimate is None or x.metric is None:
         return ""
-    found = outcome(x.runs, estimate=estimate, base_sha=x.base_sha, metric=GUESS)  # a gain is one in any metric
+    found = outcome(x.runs, estimate=estimate, base_sha=x.base_sha, metric=x.metric)
     digits = places(found.standard_error)
     gain = number(found.gain, digits, signed=True)
     count = len({measured.run.run_id for measured in x.runs if measured.side is Side.CANDIDATE})
-    told = ", self-reported" if any(measured.run.self_reported for measured in x.runs) else ""
+    told = ", self-reported" if x.metric.self_reported else ""
     return f"gain {gain} ± {number(found.standard_error, digits)}, E = {estimate.evalue:.3g}, {count} runs{told}"
 
 

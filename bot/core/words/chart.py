@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from bot.core.history import Landing
-from bot.core.metric import Metric, number
-from bot.core.model import Direction
+from bot.core.metric import Direction, Metric, number
 from bot.core.text import clipped, line
 
 WIDTH, HEIGHT = 960, 460

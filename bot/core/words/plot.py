@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from bot.core.metric import Metric, number
-from bot.core.model import Direction
+from bot.core.metric import Direction, Metric, number
 from bot.core.words.chart import Frame, Point, frame, summary
 
 CLOSED, MERGED, CRASHED = "·", "●", "×"
