@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -29,6 +30,7 @@ from bot.core.layout import (
 )
 from bot.core.metric import Direction, Metric
 from bot.core.schema import keys
+from bot.core.text import line
 from bot.core.verdict.policy import PolicySettings
 from runner.protocol import Claims, Task, allowed
 
@@ -118,6 +120,11 @@ def parse(text: str) -> Contract | list[Problem]:
         return sorted(set(document.problems), key=lambda problem: (problem.line, problem.path, problem.message))
     unbudgeted = file.claims is not None and document.get("task", "budget") is None
     return _contract(file, policy, unbudgeted=unbudgeted)
+
+
+def unusable(problems: Sequence[Problem]) -> str:
+    """One sentence with every problem of a contract, as the reason why an experiment ended."""
+    return f"the contract {PATH} cannot be used: " + "; ".join(line(str(problem), 300) for problem in problems)
 
 
 def _contract(file: File, policy: PolicySettings, *, unbudgeted: bool) -> Contract:

@@ -116,6 +116,11 @@ def joined(sections: Sequence[str], limit: int) -> str:
     return ""
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """`1 run`, `3 runs`."""
+    return f"{n} {one if n == 1 else many or f'{one}s'}"
+
+
 def duration(seconds: float) -> str:
     """How long, in words of at most two units: "40 s", "12 min", "1 h 20 min", "3 days"."""
     if seconds < 60:

@@ -17,6 +17,7 @@ from bot.core.proposal.idea import Wish, read_idea
 from bot.core.proposal.priors import Prior, Shape, is_protected, prior_of
 from bot.core.proposal.steps import candidate_values, first_values
 from bot.core.proposal.trials import Trial, Trials, read_trials
+from bot.core.text import counted
 
 _TITLE_LENGTH = 72
 _CROWDED = 0.2  # interest left in a constant for each experiment in flight on it
@@ -287,8 +288,7 @@ def _evidence(trials: Sequence[Trial]) -> str:
     if not trials:
         return "The ledger has no measurement of this constant yet."
     shown = "; ".join(_outcome(trial) for trial in trials[:_TRIALS_SHOWN])
-    count = f"{len(trials)} attempts" if len(trials) > 1 else "1 attempt"
-    return f"The ledger has {count} on it, the latest: {shown}."
+    return f"The ledger has {counted(len(trials), 'attempt')} on it, the latest: {shown}."
 
 
 def _outcome(trial: Trial) -> str:

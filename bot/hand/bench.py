@@ -14,10 +14,10 @@ from bot.core import history, scope
 from bot.core.contract import Contract, Sandbox
 from bot.core.metric import number, places
 from bot.core.model import Action, Experiment, MeasuredRun, Origin, Side, Stage, State
+from bot.core.text import counted
 from bot.core.verdict.judgement import decide
 from bot.core.words import comparison as comparisons
 from bot.core.words.comparison import Comparison, Demand
-from bot.core.words.report import contract_problems
 from bot.edge.clone import WORK_TREE, Clone, CloneError
 from bot.hand.runs import Display, StoppedError, Wanted, cache_folder, display, measure, show, until_stopped
 from runner.protocol import Request, Source
@@ -91,9 +91,9 @@ def _opened(clone: Clone, head: str, base: str, options: Options) -> Comparison:
     else:
         head_sha = clone.commit(head)
     if behind := clone.behind(base_sha, tip):
-        commits = "1 commit" if behind == 1 else f"{behind} commits"
         notes.append(
-            f"{base} has moved on by {commits} since {head} left it; compared with where it left, {base_sha[:10]}"
+            f"{base} has moved on by {counted(behind, 'commit')} since {head} left it; compared with where it left, "
+            f"{base_sha[:10]}"
         )
     changes = clone.changes(base_sha, head_sha)
     if not changes:
@@ -128,7 +128,7 @@ def _contract(clone: Clone, base_sha: str) -> Contract:
     parsed = contracts.parse(text)
     if isinstance(parsed, Contract):
         return parsed
-    raise CloneError(contract_problems(parsed))
+    raise CloneError(contracts.unusable(parsed))
 
 
 def _measured(

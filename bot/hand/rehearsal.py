@@ -18,7 +18,6 @@ from bot.core.proposal.draft import Draft
 from bot.core.proposal.prices import AS_OF, Price, price_of
 from bot.core.proposal.prompt import Briefing, briefing
 from bot.core.proposal.strategy import strategy
-from bot.core.words import report
 from bot.edge import tuner
 from bot.edge.claude import CHARACTERS_PER_TOKEN, Claude, Via
 from bot.edge.committed import committed, ledger_of
@@ -155,7 +154,7 @@ def _read(folder: Path) -> tuple[Desk, Contract, str]:
         raise ValueError(f"there is no {contracts.PATH} in the last commit")
     terms = contracts.parse(text)
     if not isinstance(terms, Contract):
-        raise ValueError(report.contract_problems(terms))
+        raise ValueError(contracts.unusable(terms))
     desk = Desk(
         files=files.texts,
         tree=frozenset(files.sizes),

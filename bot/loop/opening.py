@@ -9,7 +9,7 @@ from bot.core.contract import Contract, Sandbox
 from bot.core.intake.event import BRANCHES
 from bot.core.model import Experiment, Kind, Plan, Proposal, State
 from bot.core.order import Order
-from bot.core.words import report
+from bot.core.words import description
 from bot.core.words.figures import Terms
 from bot.durable.lab import lab, now_utc, patient_step
 from bot.edge.github.submission import Submission, submission
@@ -134,10 +134,10 @@ def open_pull(x: Experiment, *, terms: Terms) -> Experiment:
     after = scope.apply_edits(before, proposal.edits)
     if isinstance(after, scope.EditProblem):
         return replace(x, state=State.ABANDONED, reason=f"the proposal cannot be applied: {after.message}")
-    message = f"{report.pull_title(proposal)}\n\n{report.commit_message(proposal)}"
+    message = f"{description.pull_title(proposal)}\n\n{description.commit_message(proposal)}"
     commit = forge.push_files(x.branch, base_sha=x.base_sha, files=dict(after), message=message, when_utc=x.started_utc)
     x = replace(x, head_sha=commit.sha, head_tree_sha=commit.tree_sha, diff=diff(before, after), state=State.MEASURING)
-    title, body = report.pull_title(proposal), report.pull_body(x, terms=terms)
+    title, body = description.pull_title(proposal), description.pull_body(x, terms=terms)
     number = forge.open_pull(branch=x.branch, title=title, body=body, draft=True)
     return replace(x, pull_number=number)
 

@@ -3,7 +3,6 @@
 from bot.core import contract as contracts
 from bot.core.contract import Contract
 from bot.core.model import Experiment
-from bot.core.words import report
 from bot.durable.lab import lab, patient_step
 
 
@@ -13,7 +12,7 @@ def contract(x: Experiment) -> Contract | str:
     if text is None:
         return f"there is no {contracts.PATH} on the default branch; add one, docs/contract.md shows the shortest"
     parsed = contracts.parse(text)
-    return parsed if isinstance(parsed, Contract) else report.contract_problems(parsed)
+    return parsed if isinstance(parsed, Contract) else contracts.unusable(parsed)
 
 
 @patient_step("read")

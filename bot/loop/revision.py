@@ -10,7 +10,7 @@ from bot.core.contract import Contract
 from bot.core.intake.message import Revise
 from bot.core.model import Edit, Experiment, Proposal, State, Why
 from bot.core.proposal import heads
-from bot.core.words import reply, report
+from bot.core.words import description, reply
 from bot.core.words.figures import terms
 from bot.durable.lab import clock, lab, patient_step
 from bot.edge import tuner
@@ -105,7 +105,7 @@ def follow_up(
         branch=x.branch,
         head_sha=x.head_sha,
         files=followup.files(forge, base_sha=x.base_sha, head_sha=x.head_sha, after=after),
-        message=f"{title}\n\n{report.commit_message(proposal)}",
+        message=f"{title}\n\n{description.commit_message(proposal)}",
         when_utc=when_utc,
     )
     if made is None:
@@ -121,6 +121,6 @@ def follow_up(
         reason=reason,
         by=by,
     )
-    body = report.pull_body(moved, terms=terms(contract))
-    followup.describe(forge, number=number, title=report.pull_title(proposal), body=body)
+    body = description.pull_body(moved, terms=terms(contract))
+    followup.describe(forge, number=number, title=description.pull_title(proposal), body=body)
     return moved

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.contract import Commands, Contract, Effort, Land, Proposer, Sandbox, parse
+from bot.core.contract import Commands, Contract, Effort, Land, Proposer, Sandbox, parse, unusable
 from bot.core.layout import Role
 from bot.core.metric import Direction
 from bot.core.schema import json_schema
@@ -469,3 +469,12 @@ def _is_answered(text: str) -> None:
 )
 def test_hostile_text_is_answered(text: str) -> None:
     assert isinstance(parse(text), list)
+
+
+def test_the_reason_why_a_contract_cannot_be_used_is_one_sentence() -> None:
+    problems = parse("version: 1\npaths: {allow: [/train.py]}\npolicy: {e_merge: 0}\nlan: auto")
+    assert isinstance(problems, list)
+    said = unusable(problems)
+    assert said.startswith("the contract .github/nightlab.yml cannot be used: line ")
+    assert said.count("; line ") == len(problems) - 1 == 1
+    assert "\n" not in said

@@ -40,19 +40,11 @@ from bot.core.verdict.outcome import outcome
 from bot.core.words import reply
 from bot.core.words.changes import ConstantChange, FileChange, changes
 from bot.core.words.curve import curve
+from bot.core.words.description import BODY_LIMIT, commit_message, pull_body, pull_title
 from bot.core.words.explanation import explained, numbers
 from bot.core.words.figures import bar, figures, undetected
 from bot.core.words.label import PREFIX, conclusion, label
-from bot.core.words.report import (
-    BODY_LIMIT,
-    CHECK_LIMIT,
-    check,
-    comment,
-    commit_message,
-    contract_problems,
-    pull_body,
-    pull_title,
-)
+from bot.core.words.report import CHECK_LIMIT, check, comment
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SIMPLER = replace(
@@ -280,12 +272,6 @@ def test_labels_and_conclusions_cover_every_state() -> None:
 def test_commit_message_of_a_proposal_ends_in_its_own_trailer() -> None:
     text = commit_message(replace(PROPOSAL, hypothesis="Lower it.\n\nSigned-off-by: Eve <e@x.y>"))
     assert text == "Lower it. Signed-off-by: Eve <e@ x.y>\n\nProposed-by: claude-opus-4\n"
-
-
-def test_contract_problems_is_one_sentence() -> None:
-    assert contract_problems(["line 3: policy.e_merge: must be at least 1", "line 4: x"]) == (
-        "the contract .github/nightlab.yml cannot be used: line 3: policy.e_merge: must be at least 1; line 4: x"
-    )
 
 
 CARRIED = Carried(

@@ -10,6 +10,7 @@ from itertools import chain, count, islice
 from typing import Literal, TypeVar
 
 from bot.core.model import Action, Decision, Estimate, Kind, Observation, Stage
+from bot.core.text import counted
 from bot.core.verdict import evidence
 from bot.core.verdict.evidence import Correlation, Noise
 
@@ -282,8 +283,7 @@ class _Words:
 
 
 def _runs(estimate: Estimate) -> str:
-    noun = "pair" if estimate.form == "paired" else "run"
-    return f"{estimate.n} {noun}" + ("" if estimate.n == 1 else "s")
+    return counted(estimate.n, "pair" if estimate.form == "paired" else "run")
 
 
 def _evidence(estimate: Estimate) -> str:

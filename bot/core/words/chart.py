@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from bot.core.history import Landing
 from bot.core.metric import Direction, Metric, number
-from bot.core.text import clipped, line
+from bot.core.text import clipped, counted, line
 
 WIDTH, HEIGHT = 960, 460
 LEFT, RIGHT, TOP, BOTTOM = 72, 24, 76, 48
@@ -95,8 +95,7 @@ def summary(points: Sequence[Point], metric: Metric) -> str:
     tried = len(points) - (1 if points and points[0].label == "baseline" else 0)
     merged = len(values) - (1 if points and points[0].label == "baseline" and values else 0)
     crashed = sum(p.shown is None for p in points)
-    noun = "experiment" if tried == 1 else "experiments"
-    text = f"{tried} {noun}, {merged} merged" + (f", {crashed} crashed" if crashed else "")
+    text = f"{counted(tried, 'experiment')}, {merged} merged" + (f", {crashed} crashed" if crashed else "")
     if len(values) > 1:
         text += f": {line(metric.title, 60)} {number(values[0], 5)} → {number(values[-1], 5)}"
     return text

@@ -2,9 +2,10 @@
 
 from bot.core.metric import evidence, number, places
 from bot.core.model import Estimate, Experiment, Kind
-from bot.core.text import joined, neutral
+from bot.core.text import counted, joined, neutral
+from bot.core.words.description import BODY_LIMIT
 from bot.core.words.figures import Terms, bound, estimate_of, sha, unit
-from bot.core.words.report import BODY_LIMIT, headline, next_step
+from bot.core.words.report import headline, next_step
 
 
 def explained(x: Experiment, *, terms: Terms) -> str:
@@ -32,9 +33,10 @@ def numbers(x: Experiment, *, terms: Terms) -> str:
     error = number(estimate.standard_error, decimals)
     how = "seed by seed" if estimate.form == "paired" else "mean against mean"
     return (
-        f"{_runs(estimate.n)} of the change ({estimate.n_confirm} of them to confirm) and {_runs(estimate.n_baseline)} "
-        f"of main, compared {how}: it is {difference} ± {error}{unit(terms.metric)} {which} than main. The evidence "
-        f"for “{_claim(x)}” is *E* = {evidence(estimate.evalue)}; {terms.policy.e_merge:g} are needed to merge."
+        f"{counted(estimate.n, 'run')} of the change ({estimate.n_confirm} of them to confirm) and "
+        f"{counted(estimate.n_baseline, 'run')} of main, compared {how}: it is {difference} ± {error}"
+        f"{unit(terms.metric)} {which} than main. The evidence for “{_claim(x)}” is *E* = "
+        f"{evidence(estimate.evalue)}; {terms.policy.e_merge:g} are needed to merge."
     )
 
 
@@ -71,10 +73,6 @@ def _change(x: Experiment, terms: Terms) -> str:
 def _claim(x: Experiment) -> str:
     simpler = x.proposal is not None and x.proposal.kind is Kind.SIMPLIFY
     return "no worse than main" if simpler else "better than main"
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _capital(text: str) -> str:

@@ -9,8 +9,8 @@ from bot.core.model import Experiment, Verdict
 from bot.core.text import plain, wrapped
 from bot.core.verdict.outcome import outcome
 from bot.core.words.changes import changes
+from bot.core.words.description import pull_title
 from bot.core.words.figures import slot_time
-from bot.core.words.report import pull_title
 
 MOST_CHANGES = 30
 _PERSON = re.compile(r"(?P<name>[^<>]{1,100}) <(?P<address>[^<>\s@]{1,100}@[^<>\s@]{1,100})>")

@@ -6,9 +6,9 @@ from bot.core.contract import PATH
 from bot.core.intake.command import Rule
 from bot.core.model import Experiment, State
 from bot.core.order import Campaign, Carried
-from bot.core.text import code, joined, line, marker, neutral
+from bot.core.text import code, counted, joined, line, marker, neutral
+from bot.core.words.description import BODY_LIMIT
 from bot.core.words.figures import sha
-from bot.core.words.report import BODY_LIMIT
 
 MOST_PROBLEMS_SHOWN = 20
 MOST_RESULTS_SHOWN = 100
@@ -93,7 +93,7 @@ def another_head(x: Experiment, *, doing: str) -> str:
 
 def reran(*, by: str, runs: int) -> str:
     """Why there are more runs than the policy wants."""
-    return f"{line(by, 60)} asked for {runs} more run{'' if runs == 1 else 's'}"
+    return f"{line(by, 60)} asked for {counted(runs, 'more run')}"
 
 
 def nothing_measured(x: Experiment) -> str:
