@@ -21,6 +21,7 @@ from bot.core.proposal.conversation import Turn, exchange, room, the_end
 from bot.core.proposal.draft import Draft
 from bot.core.proposal.prices import Price
 from bot.core.proposal.prompt import Briefing
+from bot.core.proposal.request import CHARACTERS_PER_TOKEN, Ask, estimated_tokens, messages, system
 from bot.core.text import line
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ log = logging.getLogger("nightlab")
 RETRIES = 3  # by the SDK, before an answer has begun
 MAX_SILENCE_S = 300.0
 COUNT_S = 30.0
-CHARACTERS_PER_TOKEN = 2.0  # less than in any real text: the estimate where the provider does not count
 
 
 class Via(StrEnum):
@@ -84,18 +84,6 @@ class Reply:
     stop_reason: str = ""
     tokens: Tokens = Tokens()
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One request: the briefing, then (content of an answer, content of the tools' results) in turn, both JSON."""
-
-    model: str
-    effort: str
-    briefing: Briefing
-    exchanges: Sequence[tuple[str, str]]
-    max_tokens: int = 0
-    attempts: int = 1  # how often an answer that broke off may be asked for again, less one: each is paid for
 
 
 class Claude:
@@ -153,8 +141,8 @@ class Claude:
                     self._client.with_options(timeout=COUNT_S, max_retries=1)
                     .messages.count_tokens(
                         model=ask.model,
-                        system=cast("Any", _system(ask.briefing)),
-                        messages=_messages(ask),
+                        system=cast("Any", system(ask.briefing)),
+                        messages=cast("list[MessageParam]", messages(ask)),
                         tools=cast("Any", tools.definitions()),
                     )
                     .input_tokens
@@ -219,8 +207,8 @@ class Claude:
         with client.messages.stream(
             model=ask.model,
             max_tokens=ask.max_tokens,
-            system=cast("Any", _system(ask.briefing)),
-            messages=_messages(ask),
+            system=cast("Any", system(ask.briefing)),
+            messages=cast("list[MessageParam]", messages(ask)),
             tools=cast("Any", tools.definitions()),
             output_config=effort,
         ) as stream:
@@ -265,12 +253,6 @@ def sentence(error: Exception) -> str:
     return "the model's answer broke off: ask again later"
 
 
-def estimated_tokens(ask: Ask) -> int:
-    """More than the request can have."""
-    sent = ask.briefing.characters + len(json.dumps(tools.definitions()))
-    return int((sent + sum(len(a) + len(b) for a, b in ask.exchanges)) / CHARACTERS_PER_TOKEN)
-
-
 def _client(*, via: Via, api_key: str, base_url: str) -> "Anthropic":
     import anthropic
 
@@ -296,26 +278,6 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # of the package that it would be in
         return False
-
-
-def _system(briefing: Briefing) -> list[dict[str, Any]]:
-    """Rules and repository, cached to their end: they are the same for every experiment of a repository."""
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in briefing.system]
-    blocks[-1]["cache_control"] = {"type": "ephemeral"}
-    return blocks
-
-
-def _messages(ask: Ask) -> "list[MessageParam]":
-    """The briefing, then the exchanges. Cache marks stand behind the code, which experiments on one main share, and
-    behind everything so far: the next request of the conversation reads it from there."""
-    first: list[dict[str, Any]] = [{"type": "text", "text": text} for text in ask.briefing.parts]
-    first[0]["cache_control"] = {"type": "ephemeral"}
-    messages: list[dict[str, Any]] = [{"role": "user", "content": first}]
-    for answer, results in ask.exchanges:
-        messages.append({"role": "assistant", "content": json.loads(answer)})
-        messages.append({"role": "user", "content": json.loads(results)})
-    messages[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
-    return cast("list[MessageParam]", messages)
 
 
 def _cut_off(message: "Message", max_tokens: int) -> Tokens:

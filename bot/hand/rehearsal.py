@@ -17,9 +17,10 @@ from bot.core.proposal.desk import Desk
 from bot.core.proposal.draft import Draft
 from bot.core.proposal.prices import AS_OF, Price, price_of
 from bot.core.proposal.prompt import Briefing, briefing
+from bot.core.proposal.request import CHARACTERS_PER_TOKEN
 from bot.core.proposal.strategy import strategy
 from bot.edge import tuner
-from bot.edge.claude import CHARACTERS_PER_TOKEN, Claude, Via
+from bot.edge.claude import Claude, Via
 from bot.edge.committed import committed, ledger_of
 
 console = Console(highlight=False, soft_wrap=True)
