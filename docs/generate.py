@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot.core.intake.command import GRAMMAR, MAX_TEXT_CHARACTERS
+from bot.core.intake.grammar import GRAMMAR, MAX_TEXT_CHARACTERS
 from bot.core.schema import json_schema
 from bot.setup.settings import FILE_NAME, JSON_SCHEMA, SCHEMA, SECRETS, variable
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, create_mode
 from pydantic.dataclasses import dataclass
 
 from bot.core import advice
-from bot.core.intake.command import WORDS, Verb
+from bot.core.intake.grammar import WORDS, Verb
 from bot.core.metric import Direction
 from bot.core.verdict.policy import PolicySettings
 

@@ -8,8 +8,9 @@ from dbos import DBOS, SetWorkflowID
 
 from bot.core import contract as contracts
 from bot.core.contract import Contract, Proposer
-from bot.core.intake.command import GRAMMAR, Command, CommandError, Thread, Verb, parse
+from bot.core.intake.command import parse
 from bot.core.intake.event import CommentPosted, IssueOpened
+from bot.core.intake.grammar import GRAMMAR, Command, CommandError, Thread, Verb
 from bot.core.layout import Role
 from bot.core.model import Experiment, Origin
 from bot.core.order import Campaign, CampaignPlan, Order

@@ -5,7 +5,6 @@ often and by whichever hook it is delivered, it is acted upon once.
 from dbos import DBOS
 
 from bot.core import contract as contracts
-from bot.core.intake.command import Command, Verb
 from bot.core.intake.event import (
     CommentPosted,
     DoorMoved,
@@ -16,6 +15,7 @@ from bot.core.intake.event import (
     RerunClicked,
     ReviewLeft,
 )
+from bot.core.intake.grammar import Command, Verb
 from bot.core.intake.message import Look, Message, Rerun, Revise
 from bot.core.intake.review import Opinion, request
 from bot.core.model import Experiment

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bot.core.intake.command import Command, Verb
+from bot.core.intake.grammar import Command, Verb
 from bot.core.intake.message import Look, Override, Rerun, Revise
 from bot.core.model import Experiment
 from bot.core.words import reply

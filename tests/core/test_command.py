@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.intake.command import GRAMMAR, MAX_TEXT_CHARACTERS, Command, CommandError, Thread, Verb, parse
+from bot.core.intake.command import parse
+from bot.core.intake.grammar import GRAMMAR, MAX_TEXT_CHARACTERS, Command, CommandError, Thread, Verb
 
 
 def on_issue(comment: str) -> Command | CommandError | None:

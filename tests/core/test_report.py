@@ -31,7 +31,7 @@ from report_examples import (
     run,
 )
 
-from bot.core.intake.command import GRAMMAR
+from bot.core.intake.grammar import GRAMMAR
 from bot.core.layout import Land
 from bot.core.metric import Direction, evidence, number, places
 from bot.core.model import Action, Decision, Experiment, Kind, MeasuredRun, Plan, PlanStep, Side, State

@@ -1,6 +1,6 @@
 """What a pull request says of a proposal: its title, its description, and the message of its commit."""
 
-from bot.core.intake.command import GRAMMAR, Thread, Verb
+from bot.core.intake.grammar import GRAMMAR, Thread, Verb
 from bot.core.layout import Land
 from bot.core.model import Experiment, Kind, ModelUse, Proposal
 from bot.core.proposal.prices import AS_OF

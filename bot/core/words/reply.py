@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.core.contract import PATH
-from bot.core.intake.command import Rule
+from bot.core.intake.grammar import Rule
 from bot.core.model import Experiment, State
 from bot.core.order import Campaign, Carried
 from bot.core.text import code, counted, joined, line, marker, neutral
