@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.core.metric import Metric, number, places
 from bot.core.model import Experiment, Side, State
 from bot.core.record import row
-from bot.core.text import duration, line
+from bot.core.text import counted, duration, line
 from bot.core.verdict.outcome import outcome
 from bot.core.words import chart
 from runner.protocol import Phase, Progress, Request
@@ -146,10 +146,10 @@ def _figures(x: Experiment) -> str:
         return ""
     found = outcome(x.runs, estimate=estimate, base_sha=x.base_sha, metric=x.metric)
     digits = places(found.standard_error)
-    gain = number(found.gain, digits, signed=True)
-    count = len({measured.run.run_id for measured in x.runs if measured.side is Side.CANDIDATE})
-    told = ", self-reported" if x.metric.self_reported else ""
-    return f"gain {gain} ± {number(found.standard_error, digits)}, E = {estimate.evalue:.3g}, {count} runs{told}"
+    gain = f"{number(found.gain, digits, signed=True)} ± {number(found.standard_error, digits)}"
+    unit = f" {x.metric.suffix}" if x.metric.suffix else ""
+    runs = len({measured.run.run_id for measured in x.runs if measured.side is Side.CANDIDATE})
+    return f"gain {gain}{unit}, E = {estimate.evalue:.3g}, {counted(runs, 'run')}"
 
 
 def _run(live: Live, side: str) -> LiveRun:
