@@ -79,7 +79,7 @@ class Proposal:
     expected_gain: float | None  # in units of the metric, positive is better; None: no guess
     proposed_by: str  # "tuner" or the model id
     model_cost_usd: float = 0.0
-    gpu_hint: str = ""  # free text for the reviewer: risks, what to look at
+    risk: str = ""  # free text for the reviewer: risks, what to look at
     mechanism: str = ""  # how the change is supposed to do it
     expected_low: float | None = None  # the range of the expected gain, in units of the metric
     expected_high: float | None = None

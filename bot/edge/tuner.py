@@ -78,7 +78,7 @@ def propose(
         kind=Kind.IMPROVE,
         expected_gain=_expected_gain(chosen, tunable, trials),
         proposed_by="tuner",
-        gpu_hint=_hint([tunable[name] for name in chosen]),
+        risk=_hint([tunable[name] for name in chosen]),
     )
 
 
@@ -111,7 +111,7 @@ def revise(*, base: str, head: str, path: str, wish: str, preset: str = "") -> P
         kind=Kind.IMPROVE,
         expected_gain=None,
         proposed_by="tuner",
-        gpu_hint=_hint([constant for constant, _ in changes]),
+        risk=_hint([constant for constant, _ in changes]),
     )
 
 

@@ -135,7 +135,7 @@ PROPOSAL = Proposal(
     expected_gain=0.003,
     proposed_by="claude-opus-4",
     model_cost_usd=0.38,
-    gpu_hint="The floor keeps the last steps noisy; look at the schedule's end.",
+    risk="The floor keeps the last steps noisy; look at the schedule's end.",
 )
 
 PROPOSED = Experiment(
@@ -286,9 +286,7 @@ BY_CLAUDE = replace(
 
 def hostile(attack: str, *, state: State = State.CRASHED) -> Experiment:
     """An experiment that has `attack` wherever text comes from outside."""
-    proposal = replace(
-        PROPOSAL, title=attack, hypothesis=attack, gpu_hint=attack, proposed_by=attack, model_cost_usd=0.1
-    )
+    proposal = replace(PROPOSAL, title=attack, hypothesis=attack, risk=attack, proposed_by=attack, model_cost_usd=0.1)
     crash = replace(
         CRASHED.runs[0],
         run=run(3, None, status=Status.CRASHED, reason=attack, log_tail=attack, slot=attack, hardware_class=attack),

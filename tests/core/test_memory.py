@@ -149,7 +149,7 @@ def test_yields_know_what_the_model_cost_also_where_it_found_nothing() -> None:
     assert (claude.proposer, claude.experiments, claude.usd, claude.gain_per_usd) == (use.model, 1, 0.75, 0.02 / 0.75)
     assert (claude.cached, tuner.usd, tuner.cached) == (0.75, 0.0, None)
     assert table([claude, tuner], unit="bpb") == [
-        ["proposer", "merged", "bpb gained", "bpb per GPU-hour", "bpb per dollar", "dollars", "from cache"],
+        ["proposer", "merged", "bpb gained", "bpb per hour measured", "bpb per dollar", "dollars", "from cache"],
         ["claude-opus-5-5", "1 of 1", "0.02", "0.6", "0.0267", "0.75", "75%"],
         ["tuner", "0 of 1", "0", "0", "", "0.00", ""],
     ]

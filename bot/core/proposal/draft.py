@@ -139,7 +139,7 @@ class Draft:
             kind=kind,
             expected_gain=wanted.expected_gain,
             proposed_by=self.author,
-            gpu_hint=printable(wanted.risk),
+            risk=printable(wanted.risk),
             mechanism=printable(wanted.mechanism),
             expected_low=wanted.expected_low,
             expected_high=wanted.expected_high,

@@ -55,7 +55,15 @@ def yields(history: Iterable[LedgerRow | Experiment]) -> list[Yield]:
 def table(found: Sequence[Yield], *, unit: str) -> list[list[str]]:
     """Head and rows of a table, as text."""
     per = f"{unit} " if unit else ""
-    head = ["proposer", "merged", f"{per}gained", f"{per}per GPU-hour", f"{per}per dollar", "dollars", "from cache"]
+    head = [
+        "proposer",
+        "merged",
+        f"{per}gained",
+        f"{per}per hour measured",
+        f"{per}per dollar",
+        "dollars",
+        "from cache",
+    ]
     return [head] + [
         [
             one.proposer,

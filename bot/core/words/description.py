@@ -49,7 +49,7 @@ def pull_body(experiment: Experiment, *, terms: Terms) -> str:
         _files(found),
         "### What is expected",
         _expected(proposal, terms),
-        f"**Look at:** {neutral(proposal.gpu_hint, 1000)}" if proposal.gpu_hint.strip() else "",
+        f"**Look at:** {neutral(proposal.risk, 1000)}" if proposal.risk.strip() else "",
         "### How it will be judged",
         _judged(proposal, terms),
         SELF_REPORTED if terms.metric.self_reported else "",
