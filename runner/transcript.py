@@ -18,22 +18,28 @@ _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Za-z_]\w*(?:Error|Exception|I
 
 
 class Printed:
-    """What a process prints, however much it is: the end of it, and lines to look at as they come."""
+    """What a process prints, however much it is: the end of it, and lines to look at as they come.
+
+    What comes by several streams is put together line by line, or the lines of one would be torn by another's.
+    """
 
     def __init__(self) -> None:
         self._tail = b""
-        self._line = b""
+        self._begun: dict[int, bytes] = {}  # of each stream, the line that has no end yet
 
     @property
     def tail(self) -> str:
-        return self._tail.decode(errors="replace")
+        return b"".join((self._tail, *self._begun.values()))[-TAIL_BYTES:].decode(errors="replace")
 
-    def add(self, data: bytes, on_line: Callable[[str], None] | None) -> None:
-        self._tail = (self._tail + data)[-TAIL_BYTES:]
-        # Of a flood, only the end is looked at; a line that overwrites itself in a terminal is several.
-        *lines, self._line = (self._line + data)[-LINE_BYTES:].replace(b"\r", b"\n").split(b"\n")
+    def add(self, data: bytes, on_line: Callable[[str], None] | None, *, stream: int = 1) -> None:
+        text = self._begun.get(stream, b"") + data
+        end = 1 + max(text.rfind(b"\n"), text.rfind(b"\r"))  # a line that overwrites itself in a terminal is several
+        if len(text) - end > LINE_BYTES:
+            end = len(text)
+        self._begun[stream] = text[end:]
+        self._tail = (self._tail + text[:end])[-TAIL_BYTES:]
         if on_line is not None:
-            for line in lines:
+            for line in text[:end][-LINE_BYTES:].replace(b"\r", b"\n").split(b"\n")[:-1]:  # of a flood, only the end
                 on_line(line.decode(errors="replace"))
 
 

@@ -233,7 +233,7 @@ class _Container:
         """The engine's frames: a stream's number, three zeros, a big-endian size, and what was printed."""
         frames, at = self._frames, 0
         while at + 8 <= len(frames) and (end := at + 8 + int.from_bytes(frames[at + 4 : at + 8], "big")) <= len(frames):
-            self._printed.add(frames[at + 8 : end], on_line)
+            self._printed.add(frames[at + 8 : end], on_line, stream=frames[at])
             at = end
         self._frames = frames[at:]
 

@@ -108,6 +108,21 @@ print("depth:            8")
 
 
 @pytest.mark.slow
+@pytest.mark.docker
+def test_a_warning_on_the_other_stream_does_not_tear_the_metrics_line(in_docker: Bench) -> None:
+    """Control: what a container prints comes by two pipes, and is put together line by line."""
+    torn = """
+import os, time
+for stream, text in ((1, b"val_bpb:"), (2, b"a warning\\n"), (1, b" 0.99\\n")):
+    os.write(stream, text)
+    time.sleep(0.3)
+"""
+    run, _ = measured(claiming(in_docker, torn, claims=replace(CLAIMS, data="")))
+    assert (run.status, run.reason, run.metric) == (Status.OK, "", 0.99)
+    assert run.log_tail == "a warning\nval_bpb: 0.99\n"
+
+
+@pytest.mark.slow
 def test_a_repository_that_keeps_things_at_home_runs_as_the_documentation_says(sealed: Bench, tmp_path: Path) -> None:
     """With docs/task.md's contract, and its way to fill the folder; the image and the GPU are this machine's own."""
     (text,) = re.findall(r"```yaml\n(version.*?)```", (ROOT / "docs" / "task.md").read_text(), re.DOTALL)

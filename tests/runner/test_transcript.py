@@ -5,7 +5,15 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runner.transcript import LOG_CHARACTERS, claimed_progress, exception_line, sanitised
+from runner.transcript import (
+    LINE_BYTES,
+    LOG_CHARACTERS,
+    TAIL_BYTES,
+    Printed,
+    claimed_progress,
+    exception_line,
+    sanitised,
+)
 
 HOSTILE = st.lists(
     st.sampled_from(["@a", "::set-output x", "\x1b[2J", "\x1b]8;;u\x07", "\r", "\x9b31m", "##[error]", "\u202e", "é"])
@@ -50,3 +58,26 @@ def test_progress_is_parsed(step: int, total: int, loss: float) -> None:
 def test_anything_else_is_no_progress(line: str) -> None:
     claim = claimed_progress(line)
     assert claim is None or math.isfinite(claim[2])
+
+
+@given(st.lists(st.tuples(st.sampled_from((1, 2)), st.text("ab\n\r", max_size=9)), max_size=30))
+@example([(1, "val_bpb"), (2, "a warning\n"), (1, ": 1.5"), (1, "\n")])
+@example([(1, "not at its end"), (2, "nor this")])
+def test_no_stream_tears_the_lines_of_another(chunks: list[tuple[int, str]]) -> None:
+    printed, seen = Printed(), list[str]()
+    for stream, text in chunks:
+        printed.add(text.encode(), seen.append, stream=stream)
+    alone = ["".join(text for stream, text in chunks if stream == wanted).replace("\r", "\n") for wanted in (1, 2)]
+    assert sorted(seen) == sorted(line for text in alone for line in text.split("\n")[:-1])
+    assert sorted(printed.tail.replace("\r", "\n")) == sorted("".join(alone))
+    ends = [text.rpartition("\n")[2] for text in alone]
+    assert printed.tail.endswith("".join(ends)) or printed.tail.endswith("".join(reversed(ends)))
+
+
+def test_a_line_without_an_end_is_not_kept_whole() -> None:
+    printed = Printed()
+    for number in range(100):
+        printed.add(b"%d" % (number % 10) * LINE_BYTES, None)
+    assert len(printed.tail) == TAIL_BYTES
+    assert printed.tail.endswith("9" * LINE_BYTES)
+    assert max(map(len, printed._begun.values())) <= LINE_BYTES
