@@ -22,6 +22,7 @@ from bot.edge.github import examination, installations
 from bot.edge.github.access import Access
 from bot.edge.slot import PASSED_ON
 from bot.service import claude_of
+from bot.setup.access import access_of
 from bot.setup.settings import Settings, settings_from, variable
 
 GIT_NEEDED = (2, 38)
@@ -125,13 +126,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _forge(settings: Settings, contracts: list[Contract]) -> Iterator[Finding]:
-    access = Access(
-        api_url=settings.api_url,
-        app_id=settings.app_id,
-        private_key=settings.private_key,
-        token=settings.token,
-        write_spacing_s=0,
-    )
+    access = access_of(settings, spaced=False)
     found = list(_guarded("forge", lambda: examination.forge(access, api_url=settings.api_url)))
     yield from found
     if any(finding.subject == "forge" and finding.grade is Grade.BROKEN for finding in found):

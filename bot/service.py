@@ -27,6 +27,7 @@ from bot.intake import events
 from bot.intake.reconciliation import bury_the_lost, reconcile
 from bot.loop import campaign
 from bot.loop.burial import bury_the_broken
+from bot.setup.access import access_of
 from bot.setup.settings import Settings
 from bot.web.app import make_app
 from bot.web.door import Door
@@ -72,13 +73,7 @@ class Service:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._door = door or Door(settings.host, settings.port)
         self.url = self._door.url
-        access = Access(
-            api_url=settings.api_url,
-            app_id=settings.app_id,
-            private_key=settings.private_key,
-            token=settings.token,
-            write_spacing_s=settings.write_spacing_ms / 1000,
-        )
+        access = access_of(settings)
         open_lab(
             Lab(
                 access=access,

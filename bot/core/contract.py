@@ -77,6 +77,11 @@ class Contract:
     may_land_claims: bool = True  # false where the metric is self-reported and the contract leaves its merges to people
 
     @property
+    def train_path(self) -> str:
+        """Of the script that trains, from the root."""
+        return "train.py" if self.task.directory == "." else f"{self.task.directory}/train.py"
+
+    @property
     def repeatable(self) -> bool:
         """Whether the same tree and seed give the same number."""
         return self.policy.repeatable

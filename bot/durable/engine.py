@@ -37,6 +37,7 @@ WORKFLOW_VERSION = "1"
 EXPERIMENT_QUEUE = "experiments"
 EVENT_QUEUE = "events"
 CAMPAIGN_QUEUE = "campaigns"  # DBOS's own queue is served by every process, those that know no campaigns included
+UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")  # a workflow that has not ended
 BROKEN = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")  # a workflow that ended without a result
 
 

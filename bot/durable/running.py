@@ -2,7 +2,7 @@
 
 import time
 
-from dbos import DBOS
+from dbos import DBOS, WorkflowStatus
 
 from bot.edge.slot import slots
 from runner.protocol import Phase, Progress, Request, Run
@@ -44,10 +44,7 @@ async def smoke_run(request: Request) -> Run:
 
 @DBOS.step(name="try_out", preemptible=True)
 async def _try_out(request: Request) -> Run:
-    async def tell(progress: Progress) -> None:
-        """Nobody waits for the single steps of so short a run."""
-
-    return await slots().measure(request, on_progress=tell)
+    return await slots().measure(request, on_progress=_unwatched)
 
 
 @DBOS.workflow(name="holdout_run", max_recovery_attempts=ATTEMPTS)
@@ -58,7 +55,16 @@ async def holdout_run(request: Request) -> Run:
 
 @DBOS.step(name="score_holdout", preemptible=True)
 async def _score_holdout(request: Request) -> Run:
-    async def tell(progress: Progress) -> None:
-        """Nobody waits for it."""
+    return await slots().measure(request, on_progress=_unwatched)
 
-    return await slots().measure(request, on_progress=tell)
+
+async def _unwatched(_: Progress) -> None:
+    """Of runs that nobody watches as they go."""
+
+
+def request_of(status: WorkflowStatus) -> Request:
+    """What one of these workflows was asked for. Raises TypeError for any other."""
+    request = status.input["args"][0] if status.input else None
+    if not isinstance(request, Request):
+        raise TypeError(f"{status.workflow_id} is not a run")
+    return request

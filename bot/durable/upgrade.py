@@ -10,10 +10,9 @@ from collections.abc import Callable
 
 from dbos import DBOS, WorkflowStatus
 
-from bot.durable.engine import CAMPAIGN_QUEUE, EVENT_QUEUE, EXPERIMENT_QUEUE, WORKFLOW_VERSION
+from bot.durable.engine import CAMPAIGN_QUEUE, EVENT_QUEUE, EXPERIMENT_QUEUE, UNDER_WAY, WORKFLOW_VERSION
 
 log = logging.getLogger("nightlab")
-UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")
 QUEUES = {
     "event": EVENT_QUEUE,
     "campaign": CAMPAIGN_QUEUE,

@@ -92,10 +92,9 @@ def _ask(claude: Claude, desk: Desk, terms: Contract, said: Briefing, price: Pri
 
 
 def _tune(desk: Desk, terms: Contract, idea: str) -> int:
-    path = "train.py" if terms.task.directory == "." else f"{terms.task.directory}/train.py"
     answer = tuner.propose(
-        source=desk.files.get(path, ""),
-        path=path,
+        source=desk.files.get(terms.train_path, ""),
+        path=terms.train_path,
         preset=terms.task.preset,
         history=desk.history,
         in_flight=(),

@@ -10,7 +10,7 @@ from dbos import DBOS
 
 from bot.core.contract import Contract
 from bot.core.model import Experiment, State
-from bot.durable.engine import leaving_room
+from bot.durable.engine import UNDER_WAY, leaving_room
 from bot.durable.lab import lab, patient_step
 from bot.durable.spending import campaign_of
 from bot.loop import dialogue, opening, proposing, reading
@@ -20,7 +20,6 @@ TOPIC = "turn"
 GO, DROP = "go", "drop"
 LOOK_S = 600.0  # how often to see whether the campaign is still there
 DROPPED = "the campaign was stopped before its turn came"
-LIVING = ("PENDING", "ENQUEUED", "DELAYED")
 
 
 def tell(experiment_id: str, word: str) -> None:
@@ -65,4 +64,4 @@ def today(x: Experiment) -> Experiment:
 @DBOS.step(name="campaign_lives")
 def campaign_lives(x: Experiment) -> bool:
     status = DBOS.get_workflow_status(campaign_of(x.id))
-    return status is not None and status.status in LIVING
+    return status is not None and status.status in UNDER_WAY

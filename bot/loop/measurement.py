@@ -18,9 +18,9 @@ from bot.core.model import Decision, Experiment, MeasuredRun, Side, Stage, State
 from bot.core.verdict import tolerance as tolerances
 from bot.core.verdict.evidence import Noise, within_code
 from bot.core.words.figures import LiveRun
-from bot.durable.engine import SERIALIZER, enqueue_run
+from bot.durable.engine import BROKEN, SERIALIZER, enqueue_run
 from bot.durable.lab import lab, patient_step
-from bot.durable.running import ATTEMPTS, one_run
+from bot.durable.running import ATTEMPTS, one_run, request_of
 from bot.edge import slot
 from bot.loop.publication import show_progress
 from bot.loop.reading import clone_url
@@ -28,7 +28,7 @@ from bot.loop.upkeep import suspects, unserved
 from runner.protocol import AUDIT_TOLERANCE, AUDIT_TOLERANCE_CAP, Phase, Progress, Request, Run, Source, Status
 
 NOISE_RUNS = 500  # the newest, of all repositories
-FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+FINISHED = ("SUCCESS", *BROKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def noise(x: Experiment, contract: Contract) -> Noise | None:
             continue
         if run.tree_sha in (x.head_tree_sha, x.base_tree_sha):
             continue
-        conditions = (run.hardware_class, run.environment_digest, _request(status).task)
+        conditions = (run.hardware_class, run.environment_digest, request_of(status).task)
         if conditions == (contract.hardware_class, environment, contract.task):
             groups.setdefault(run.tree_sha, []).append(run.metric)
     return within_code(groups.values())
@@ -150,7 +150,7 @@ def tolerance(x: Experiment, contract: Contract) -> float:
     """How far a candidate's two answers may lie apart here, as main's own runs of this repository show."""
     of_main, proposed, git_url = [], set(), lab().access.forge(x.repository).clone_url
     for status in DBOS.list_workflows(name=["run", "again"], sort_desc=True, limit=NOISE_RUNS):
-        run, request = status.output, _request(status)
+        run, request = status.output, request_of(status)
         if not isinstance(run, Run) or request.source.git_url != git_url:
             continue
         if request.source.head_sha != request.source.base_sha:
@@ -220,7 +220,7 @@ def watch(x: Experiment, contract: Contract, ids: list[str]) -> list[Run]:
 
 
 def _live(x: Experiment, identity: str, status: WorkflowStatus) -> LiveRun:
-    request = _request(status)
+    request = request_of(status)
     progress = DBOS.get_event(identity, "progress", timeout_seconds=0)
     side = Side.CANDIDATE if request.source.head_sha != request.source.base_sha else Side.BASELINE
     known = progress if isinstance(progress, Progress) else Progress(phase=Phase.QUEUED)
@@ -233,16 +233,9 @@ def _eta_s(live: Sequence[LiveRun]) -> float | None:
     return max(known, default=None)
 
 
-def _request(status: WorkflowStatus) -> Request:
-    request = status.input["args"][0] if status.input else None
-    if not isinstance(request, Request):
-        raise TypeError(f"{status.workflow_id} is not a run")
-    return request
-
-
 def _result(status: WorkflowStatus) -> Run:
     if isinstance(status.output, Run):
         return status.output
     if status.status == "CANCELLED" or status.status not in FINISHED:
-        return slot.failed_run(_request(status), "it was stopped", Status.STOPPED)
-    return slot.failed_run(_request(status), str(status.error or status.status)[:300])
+        return slot.failed_run(request_of(status), "it was stopped", Status.STOPPED)
+    return slot.failed_run(request_of(status), str(status.error or status.status)[:300])

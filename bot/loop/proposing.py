@@ -47,7 +47,7 @@ def whose_turn(x: Experiment, contract: Contract) -> str:
 
 
 def _is_wish(x: Experiment, contract: Contract) -> bool:
-    source = lab().access.forge(x.repository).read(train_path(contract), sha=x.base_sha) or ""
+    source = lab().access.forge(x.repository).read(contract.train_path, sha=x.base_sha) or ""
     try:
         constants = find_constants(source, preset=contract.task.preset)
     except UnparsableError:
@@ -58,7 +58,7 @@ def _is_wish(x: Experiment, contract: Contract) -> bool:
 @patient_step("propose")
 def tune(x: Experiment, contract: Contract) -> Proposal | str:
     """A proposal from the offline tuner, or one sentence that says why there is none."""
-    path = train_path(contract)
+    path = contract.train_path
     forge = lab().access.forge(x.repository)
     source = forge.read(path, sha=x.base_sha)
     if source is None:
@@ -73,8 +73,3 @@ def tune(x: Experiment, contract: Contract) -> Proposal | str:
         seed=zlib.crc32(x.id.encode()),
     )
     return answer if isinstance(answer, Proposal) else answer.reason
-
-
-def train_path(contract: Contract) -> str:
-    directory = contract.task.directory
-    return "train.py" if directory == "." else f"{directory}/train.py"

@@ -17,7 +17,6 @@ from bot.edge import tuner
 from bot.edge.github import followup
 from bot.loop import dialogue, opening, publication
 from bot.loop.dialogue import Dialogue, Errand
-from bot.loop.proposing import train_path
 from bot.loop.publication import retire_check
 
 MOVED = "somebody pushed to the branch meanwhile, or closed the pull request"
@@ -75,7 +74,7 @@ def in_pull(x: Experiment) -> list[Edit] | str:
 @patient_step("retune")
 def retuned(x: Experiment, contract: Contract, wish: str) -> Proposal | str:
     """The tuner's proposal with one constant set to a value; or why not, in one sentence."""
-    forge, path = lab().access.forge(x.repository), train_path(contract)
+    forge, path = lab().access.forge(x.repository), contract.train_path
     base, head = (forge.read(path, sha=sha) or "" for sha in (x.base_sha, x.head_sha))
     answer = tuner.revise(base=base, head=head, path=path, preset=contract.task.preset, wish=wish)
     return answer if isinstance(answer, Proposal) else answer.reason

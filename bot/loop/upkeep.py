@@ -19,7 +19,7 @@ from bot.core.words import reply
 from bot.durable import rows
 from bot.durable.engine import SERIALIZER, enqueue_run, slot_queue
 from bot.durable.lab import lab
-from bot.durable.running import KINDS, again
+from bot.durable.running import KINDS, again, request_of
 from runner.protocol import Request, Run, Status
 
 MOST = 500  # of the newest runs that are looked at
@@ -63,7 +63,7 @@ def look(x: Experiment, contract: Contract) -> Upkeep:
             _said.add(sentence)
             log.warning("%s; nothing is judged on it until an A/A run fits again", sentence)
     pause_s = lab().upkeep_s
-    mine = [s for s in _newest("again", load_output=False) if _request(s).hardware_class == contract.hardware_class]
+    mine = [s for s in _newest("again", load_output=False) if request_of(s).hardware_class == contract.hardware_class]
     if not pause_s or any(status.completed_at is None for status in mine):
         return Upkeep(health=found)
     last_s = max((status.completed_at or 0 for status in mine), default=0) / 1000
@@ -113,7 +113,7 @@ def unserved() -> dict[str, str]:
 
 def _classes() -> list[str]:
     """Those that any A/A run was made in."""
-    return sorted({_request(status).hardware_class for status in _newest("again", load_output=False)})
+    return sorted({request_of(status).hardware_class for status in _newest("again", load_output=False)})
 
 
 def _dated(name: str, hardware_class: str) -> list[Dated]:
@@ -136,7 +136,7 @@ def _dated(name: str, hardware_class: str) -> list[Dated]:
 def _main_again(x: Experiment, *, repeatable: bool) -> Request | None:
     """Main's newest run once more, with a fresh seed where the same one says nothing; None before its first."""
     for status in _newest("run", only="SUCCESS"):
-        run, request = status.output, _request(status)
+        run, request = status.output, request_of(status)
         if isinstance(run, Run) and run.status is Status.OK and run.tree_sha == x.base_tree_sha:
             now_s = int(time.time())
             return replace(
@@ -150,10 +150,3 @@ def _main_again(x: Experiment, *, repeatable: bool) -> Request | None:
 
 def _newest(name: str, *, only: str | None = None, load_output: bool = True) -> list[WorkflowStatus]:
     return DBOS.list_workflows(name=name, status=only, sort_desc=True, limit=MOST, load_output=load_output)
-
-
-def _request(status: WorkflowStatus) -> Request:
-    request = status.input["args"][0] if status.input else None
-    if not isinstance(request, Request):
-        raise TypeError(f"{status.workflow_id} is not a run")
-    return request

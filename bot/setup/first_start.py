@@ -16,6 +16,7 @@ from bot.edge.github.access import Access
 from bot.edge.github.installations import contract_needs, installed
 from bot.edge.github.registration import Registered
 from bot.setup import credentials
+from bot.setup.access import access_of
 from bot.setup.credentials import Credentials
 from bot.setup.settings import Settings
 
@@ -137,13 +138,7 @@ class Setup:
         if self.credentials is None:
             return []
         if self._access is None:
-            self._access = Access(
-                api_url=self.settings.api_url,
-                app_id=self.settings.app_id,
-                private_key=self.settings.private_key,
-                token="",
-                write_spacing_s=0,
-            )
+            self._access = access_of(self.settings, spaced=False)
         found = []
         for installation in installed(self._access):
             lacks = ", ".join(apps.missing_permissions(installation.permissions))

@@ -13,8 +13,8 @@ from bot.core.contract import PATH
 from bot.core.layout import PROGRAM
 from bot.core.starter import ACTION, WORKFLOW, NothingToTrainError, Start, begin, pull_body, workflow_text
 from bot.durable.lab import now_utc
-from bot.edge.github.access import Access
 from bot.edge.github.installations import FAILURES
+from bot.setup.access import access_of
 from bot.setup.settings import Settings, settings_from
 
 BRANCH = "nightlab-init"
@@ -83,13 +83,7 @@ def _propose(repository: str, *, train: str, action: str, settings: Settings) ->
     """Open the pull request, or find the one that is open; what to tell the person."""
     if not settings.has_credentials:
         raise InitError("this bot has no identity on the forge: start `nightlab serve`, or use --local in a clone")
-    access = Access(
-        api_url=settings.api_url,
-        app_id=settings.app_id,
-        private_key=settings.private_key,
-        token=settings.token,
-        write_spacing_s=settings.write_spacing_ms / 1000,
-    )
+    access = access_of(settings)
     forge = access.forge(repository)
     tip = forge.tip(forge.default_branch)
     if tip is None:
